@@ -1,0 +1,98 @@
+// Package sync brings the copies of a company's users that outside services
+// hold up to date: it decides which change of which user is sent when, what the
+// answer means and whose fault a failure was. It knows nothing of Kafka.
+//
+// Everything that decides is a state machine without goroutines, I/O or a clock
+// of its own: an input and the time go in, actions come out. One loop owns them,
+// so none needs a lock.
+package sync
+
+import "time"
+
+// Op says what happened to a user's row.
+type Op uint8
+
+// The operations. A snapshot read, an insert and an update are all Upsert: each
+// carries the full row.
+const (
+	Upsert Op = iota + 1
+	Delete
+)
+
+// Position is the place of a record in Kafka. Positions compare only within one
+// topic and partition.
+type Position struct {
+	Topic     string
+	Partition int
+	Offset    int64
+}
+
+// SamePartition reports whether p and q can be ordered by offset.
+func (p Position) SamePartition(q Position) bool {
+	return p.Partition == q.Partition && p.Topic == q.Topic
+}
+
+// Unavailable stands for a column whose value the source did not send: it is in
+// the database, but not in this event (Postgres leaves an unchanged large column
+// out of the replication stream), or the table no longer has the column.
+type Unavailable struct{}
+
+// Change is the newest known state of one user, or the news that it is gone.
+type Change struct {
+	User string
+	Op   Op
+	// Columns holds the mapped columns only. A value is nil (NULL), string,
+	// bool, int64, uint64, json.Number (a decimal or float, as written),
+	// time.Time, []any, map[string]any, or Unavailable. Nil for Delete.
+	Columns  map[string]any
+	Position Position
+	// Source is when the source database committed the change; zero if unknown.
+	Source time.Time
+}
+
+// FillFrom takes each unavailable column of c from older, an earlier state of
+// the same user. Nothing is taken from before a delete.
+func (c *Change) FillFrom(older *Change) {
+	if c.Op == Delete || older.Op == Delete {
+		return
+	}
+	for name, v := range c.Columns {
+		if _, ok := v.(Unavailable); !ok {
+			continue
+		}
+		if old, ok := older.Columns[name]; ok {
+			c.Columns[name] = old
+		}
+	}
+}
+
+// Heap estimates the heap bytes that c occupies while it waits.
+func (c *Change) Heap() int {
+	const entry = 64 // a map slot: string header, interface, and the slack of a half-full table
+	n := 256 + len(c.User)
+	for name, v := range c.Columns {
+		n += entry + len(name) + heap(v)
+	}
+	return n
+}
+
+func heap(v any) int {
+	switch v := v.(type) {
+	case string:
+		return len(v)
+	case []any:
+		n := 16 * len(v)
+		for _, e := range v {
+			n += heap(e)
+		}
+		return n
+	case map[string]any:
+		n := 0
+		for k, e := range v {
+			n += 64 + len(k) + heap(e)
+		}
+		return n
+	default:
+		return 16
+	}
+}
