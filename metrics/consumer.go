@@ -1,0 +1,146 @@
+package metrics
+
+import (
+	"strconv"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Consumer is the stage that speaks to Kafka: membership, fetching, commits.
+type Consumer struct {
+	// Generations counts the group generations joined.
+	Generations prometheus.Counter
+	// Errors counts Kafka requests that failed, by operation: join, metadata,
+	// list_offsets, offset_fetch, fetch, commit, leave.
+	Errors *Counters
+	// Commits counts commit requests by outcome.
+	Commits Commits
+	// CommitDuration is in seconds, from sending a commit to its answer.
+	CommitDuration prometheus.Histogram
+	// LastCommit is the Unix time in seconds of the last accepted commit.
+	LastCommit prometheus.Gauge
+	// LeaseValid is 1 while calls may start: membership was proven by a commit
+	// less than half a session timeout ago.
+	LeaseValid prometheus.Gauge
+	// Drains counts the ends of generations with partitions.
+	Drains Drains
+	// DrainDuration is in seconds, from the revoke or the shutdown until the
+	// last call had ended.
+	DrainDuration prometheus.Histogram
+	// EndAheadWaits counts how often a partition's changes had to wait until a
+	// commit had announced that calls may be made for them.
+	EndAheadWaits prometheus.Counter
+
+	records  *prometheus.CounterVec
+	assigned *prometheus.GaugeVec
+	halted   *prometheus.GaugeVec
+	lag      *prometheus.GaugeVec
+	held     *prometheus.GaugeVec
+	left     *prometheus.GaugeVec
+	seconds  *prometheus.GaugeVec
+
+	mu         sync.Mutex
+	partitions map[partitionKey]*Partition
+}
+
+// Commits is the commit requests by what became of them.
+type Commits struct {
+	Success prometheus.Counter // every partition was accepted
+	Stale   prometheus.Counter // the generation is over: another member may own the partitions
+	Error   prometheus.Counter // anything else
+}
+
+// Drains is the ends of generations by how they went.
+type Drains struct {
+	Complete prometheus.Counter // every call in flight had its answer
+	Cut      prometheus.Counter // the deadline passed, or the membership was lost, and calls were cancelled
+}
+
+type partitionKey struct {
+	topic     string
+	partition int
+}
+
+func (k partitionKey) labels() []string { return []string{k.topic, strconv.Itoa(k.partition)} }
+
+func newConsumer(f factory) *Consumer {
+	commits := f.counters("consumer_commits_total",
+		"Offset commits by outcome.", []string{"outcome"}, each("success", "stale", "error")...)
+	drains := f.counters("consumer_drains_total",
+		"Ends of generations by whether every call in flight had its answer.", []string{"outcome"}, each("complete", "cut")...)
+	return &Consumer{
+		Generations: f.counter("consumer_generations_total", "Consumer group generations joined."),
+		Errors: f.counters("consumer_errors_total", "Kafka requests that failed, by operation.", []string{"op"},
+			each("join", "metadata", "list_offsets", "offset_fetch", "fetch", "commit", "leave")...),
+		Commits: Commits{Success: commits.Of("success"), Stale: commits.Of("stale"), Error: commits.Of("error")},
+		CommitDuration: f.histogram("consumer_commit_duration_seconds", "Time from sending an offset commit to its answer.",
+			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
+		LastCommit: f.gauge("consumer_last_commit_timestamp_seconds", "When the last offset commit was accepted; 0 before the first."),
+		LeaseValid: f.gauge("lease_valid", "1 while a recent commit proves membership, so that calls may start."),
+		Drains:     Drains{Complete: drains.Of("complete"), Cut: drains.Of("cut")},
+		DrainDuration: f.histogram("consumer_drain_duration_seconds", "Time from a revoke or a shutdown until the last call had ended.",
+			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 60),
+		EndAheadWaits: f.counter("consumer_end_ahead_waits_total",
+			"Times that a partition's changes waited for the commit that announces calls for them."),
+
+		records: f.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "consumer_records_total", Help: "Records fetched.",
+		}, []string{"topic"}),
+		assigned: f.gauges("consumer_assigned_partitions", "Partitions owned.", "topic"),
+		halted: f.gauges("consumer_partition_halted",
+			"1 if the partition is owned but no longer read, by the reason.", "topic", "partition", "reason"),
+		lag: f.gauges("consumer_lag_records",
+			"Log end minus the offset that may be committed.", "topic", "partition"),
+		held: f.gauges("consumer_uncommitted_records",
+			"Records read that hold the committed offset back or lie behind one that does.", "topic", "partition"),
+		left: f.gauges("consumer_retention_headroom_records",
+			"Records that retention may still delete before it deletes one that was not delivered.", "topic", "partition"),
+		seconds: f.gauges("consumer_retention_headroom_seconds",
+			"Estimated time until retention deletes a record that was not delivered, from how the log's start moved in the last hours; "+
+				"+Inf while it does not move or nothing waits.", "topic", "partition"),
+		partitions: map[partitionKey]*Partition{},
+	}
+}
+
+// Assign makes the series of a partition that this process now owns. For one
+// that is owned already it returns the same Partition.
+func (c *Consumer) Assign(topic string, partition int) *Partition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := partitionKey{topic, partition}
+	if p, ok := c.partitions[k]; ok {
+		return p
+	}
+	labels := k.labels()
+	p := &Partition{
+		Records:  c.records.WithLabelValues(topic),
+		consumer: c,
+		key:      k,
+		lag:      c.lag.WithLabelValues(labels...),
+		held:     c.held.WithLabelValues(labels...),
+		left:     c.left.WithLabelValues(labels...),
+		seconds:  c.seconds.WithLabelValues(labels...),
+	}
+	c.partitions[k] = p
+	c.assigned.WithLabelValues(topic).Inc()
+	return p
+}
+
+// Revoke deletes the series of a partition that this process no longer owns:
+// a lag that nobody measures any more must not stay on show. The counter of the
+// topic's records stays. A partition that is not owned is left alone.
+func (c *Consumer) Revoke(topic string, partition int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := partitionKey{topic, partition}
+	if _, ok := c.partitions[k]; !ok {
+		return
+	}
+	delete(c.partitions, k)
+	c.assigned.WithLabelValues(topic).Dec()
+	labels := prometheus.Labels{"topic": topic, "partition": strconv.Itoa(partition)}
+	for _, vec := range []*prometheus.GaugeVec{c.halted, c.lag, c.held, c.left, c.seconds} {
+		vec.DeletePartialMatch(labels)
+	}
+}

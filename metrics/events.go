@@ -1,0 +1,61 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Events is the stage that turns records into changes and drops those that need
+// no call.
+type Events struct {
+	// Coalesced counts changes that a newer change of the same user replaced
+	// while they waited: each is a call saved.
+	Coalesced prometheus.Counter
+	// Unchanged counts changes that would have sent what was already delivered.
+	Unchanged prometheus.Counter
+	// Stale counts changes that are older than what was already delivered.
+	Stale prometheus.Counter
+	// OldestPending is the Unix time in seconds at which the source committed the
+	// oldest change that is not settled; 0 when none waits.
+	OldestPending prometheus.Gauge
+
+	total       *Counters
+	skipped     *Counters
+	undecodable *Counters
+}
+
+func newEvents(f factory) *Events {
+	deduplicated := f.counters("events_deduplicated_total", "Changes that needed no call of their own: calls saved.",
+		[]string{"reason"}, each("coalesced", "unchanged", "stale")...)
+	known := with("decoded", "create", "update", "read", "delete")
+	known = append(known, []string{"delete", "skipped"}, []string{other, "skipped"}, []string{other, "undecodable"})
+	return &Events{
+		Coalesced: deduplicated.Of("coalesced"),
+		Unchanged: deduplicated.Of("unchanged"),
+		Stale:     deduplicated.Of("stale"),
+		OldestPending: f.gauge("oldest_pending_event_timestamp_seconds",
+			"When the source committed the oldest change that is not settled; 0 when none waits."),
+		total: f.counters("events_total", "Records by operation and what became of them.", []string{"op", "outcome"}, known...),
+		skipped: f.counters("events_skipped_total", "Records that a stated rule skips, by the rule.", []string{"reason"},
+			each("delete", "truncate", "message", "heartbeat", "schema_change", "transaction", "other_table", "keyless_tombstone")...),
+		undecodable: f.counters("events_undecodable_total", "Records that could not be decoded, by error code.", []string{"code"},
+			each("bad_json", "not_json", "no_user_id", "key_mismatch", "null_key", "unknown_op", "invalid_utf8", "too_deep", "bad_column")...),
+	}
+}
+
+// Decoded counts a record that became a change; op is create, update, read or
+// delete.
+func (e *Events) Decoded(op string) { e.total.Of(op, "decoded").Inc() }
+
+// Skipped counts a record that a rule skips. The op is empty if the record is no
+// row.
+func (e *Events) Skipped(op, reason string) {
+	if op == "" {
+		op = other
+	}
+	e.total.Of(op, "skipped").Inc()
+	e.skipped.Of(reason).Inc()
+}
+
+// Undecodable counts a record that could not be decoded.
+func (e *Events) Undecodable(code string) {
+	e.total.Of(other, "undecodable").Inc()
+	e.undecodable.Of(code).Inc()
+}

@@ -1,0 +1,100 @@
+package metrics
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Partition is the series of one owned partition. After its revoke it may still
+// be written to, without effect on what is exposed.
+type Partition struct {
+	// Records counts the records fetched of the partition's topic.
+	Records prometheus.Counter
+
+	consumer *Consumer
+	key      partitionKey
+	lag      prometheus.Gauge
+	held     prometheus.Gauge
+	left     prometheus.Gauge
+	seconds  prometheus.Gauge
+
+	mu    sync.Mutex
+	trend trend
+}
+
+// Progress is where a partition stands. The offsets are those of the next record.
+type Progress struct {
+	LogStart int64 // the oldest record that the broker still has
+	Frontier int64 // the first offset that may not be committed yet
+	Position int64 // up to where records have been read and registered
+	LogEnd   int64 // where the next record will be written
+}
+
+// Observe shows where the partition stands at the time now.
+func (p *Partition) Observe(x Progress, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lag.Set(float64(max(0, x.LogEnd-x.Frontier)))
+	p.held.Set(float64(max(0, x.Position-x.Frontier)))
+	p.left.Set(float64(max(0, x.Frontier-x.LogStart)))
+	rate := p.trend.observe(x.LogStart, now)
+	switch {
+	case x.Frontier >= x.LogEnd || rate == 0:
+		p.seconds.Set(math.Inf(1))
+	default:
+		p.seconds.Set(float64(max(0, x.Frontier-x.LogStart)) / rate)
+	}
+}
+
+// haltReasons are the values of the label reason.
+var haltReasons = []string{"out_of_range_below", "out_of_range_above", "topic_gone", "corrupt"}
+
+// Halt shows that the partition is not read any more, and why. Of several
+// reasons each is shown, until the revoke.
+func (p *Partition) Halt(reason string) {
+	if !slices.Contains(haltReasons, reason) {
+		reason = other
+	}
+	c := p.consumer
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// A late halt must not bring back a series that Revoke deleted.
+	if c.partitions[p.key] == p {
+		c.halted.WithLabelValues(append(p.key.labels(), reason)...).Set(1)
+	}
+}
+
+// The trend is taken over the last trendWindow to twice that. Brokers look for
+// segments to delete every few minutes and delete whole ones, so less than
+// minTrend says nothing about a rate: what went at once counts as if it had
+// taken that long.
+const (
+	trendWindow = 6 * time.Hour
+	minTrend    = time.Hour
+)
+
+// trend is how fast a log's start moves.
+type trend struct {
+	from, next mark // next takes the place of from once it is a window old
+}
+
+type mark struct {
+	at     time.Time
+	offset int64
+}
+
+// observe returns the records a second that retention deleted of late.
+func (t *trend) observe(start int64, now time.Time) float64 {
+	m := mark{now, start}
+	if t.from.at.IsZero() || start < t.from.offset { // the first look, or another log
+		t.from, t.next = m, m
+	}
+	if now.Sub(t.next.at) >= trendWindow {
+		t.from, t.next = t.next, m
+	}
+	return float64(start-t.from.offset) / max(now.Sub(t.from.at), minTrend).Seconds()
+}
