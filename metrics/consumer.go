@@ -65,38 +65,42 @@ type partitionKey struct {
 func (k partitionKey) labels() []string { return []string{k.topic, strconv.Itoa(k.partition)} }
 
 func newConsumer(f factory) *Consumer {
-	commits := f.counters("consumer_commits_total",
-		"Offset commits by outcome.", []string{"outcome"}, each("success", "stale", "error")...)
-	drains := f.counters("consumer_drains_total",
-		"Ends of generations by whether every call in flight had its answer.", []string{"outcome"}, each("complete", "cut")...)
+	commits := f.counterVec("consumer_commits_total", "Offset commits by outcome.", "outcome")
+	drains := f.counterVec("consumer_drains_total",
+		"Ends of generations by whether every call in flight had its answer.", "outcome")
 	return &Consumer{
 		Generations: f.counter("consumer_generations_total", "Consumer group generations joined."),
 		Errors: f.counters("consumer_errors_total", "Kafka requests that failed, by operation.", []string{"op"},
 			each("join", "metadata", "list_offsets", "offset_fetch", "fetch", "commit", "leave")...),
-		Commits: Commits{Success: commits.Of("success"), Stale: commits.Of("stale"), Error: commits.Of("error")},
+		Commits: Commits{
+			Success: commits.WithLabelValues("success"),
+			Stale:   commits.WithLabelValues("stale"),
+			Error:   commits.WithLabelValues("error"),
+		},
 		CommitDuration: f.histogram("consumer_commit_duration_seconds", "Time from sending an offset commit to its answer.",
 			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
 		LastCommit: f.gauge("consumer_last_commit_timestamp_seconds", "When the last offset commit was accepted; 0 before the first."),
 		LeaseValid: f.gauge("lease_valid", "1 while a recent commit proves membership, so that calls may start."),
-		Drains:     Drains{Complete: drains.Of("complete"), Cut: drains.Of("cut")},
+		Drains: Drains{
+			Complete: drains.WithLabelValues("complete"),
+			Cut:      drains.WithLabelValues("cut"),
+		},
 		DrainDuration: f.histogram("consumer_drain_duration_seconds", "Time from a revoke or a shutdown until the last call had ended.",
 			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 60),
 		EndAheadWaits: f.counter("consumer_end_ahead_waits_total",
 			"Times that a partition's changes waited for the commit that announces calls for them."),
 
-		records: f.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "consumer_records_total", Help: "Records fetched.",
-		}, []string{"topic"}),
-		assigned: f.gauges("consumer_assigned_partitions", "Partitions owned.", "topic"),
-		halted: f.gauges("consumer_partition_halted",
+		records:  f.counterVec("consumer_records_total", "Records fetched.", "topic"),
+		assigned: f.gaugeVec("consumer_assigned_partitions", "Partitions owned.", "topic"),
+		halted: f.gaugeVec("consumer_partition_halted",
 			"1 if the partition is owned but no longer read, by the reason.", "topic", "partition", "reason"),
-		lag: f.gauges("consumer_lag_records",
+		lag: f.gaugeVec("consumer_lag_records",
 			"Log end minus the offset that may be committed.", "topic", "partition"),
-		held: f.gauges("consumer_uncommitted_records",
-			"Records read that hold the committed offset back or lie behind one that does.", "topic", "partition"),
-		left: f.gauges("consumer_retention_headroom_records",
+		held: f.gaugeVec("consumer_uncommitted_records",
+			"Offset up to which records were read minus the offset that may be committed.", "topic", "partition"),
+		left: f.gaugeVec("consumer_retention_headroom_records",
 			"Records that retention may still delete before it deletes one that was not delivered.", "topic", "partition"),
-		seconds: f.gauges("consumer_retention_headroom_seconds",
+		seconds: f.gaugeVec("consumer_retention_headroom_seconds",
 			"Estimated time until retention deletes a record that was not delivered, from how the log's start moved in the last hours; "+
 				"+Inf while it does not move or nothing waits.", "topic", "partition"),
 		partitions: map[partitionKey]*Partition{},
@@ -108,13 +112,13 @@ func newConsumer(f factory) *Consumer {
 func (c *Consumer) Assign(topic string, partition int) *Partition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k := partitionKey{topic, partition}
+	k := partitionKey{label(topic), partition}
 	if p, ok := c.partitions[k]; ok {
 		return p
 	}
 	labels := k.labels()
 	p := &Partition{
-		Records:  c.records.WithLabelValues(topic),
+		Records:  c.records.WithLabelValues(k.topic),
 		consumer: c,
 		key:      k,
 		lag:      c.lag.WithLabelValues(labels...),
@@ -123,7 +127,7 @@ func (c *Consumer) Assign(topic string, partition int) *Partition {
 		seconds:  c.seconds.WithLabelValues(labels...),
 	}
 	c.partitions[k] = p
-	c.assigned.WithLabelValues(topic).Inc()
+	c.assigned.WithLabelValues(k.topic).Inc()
 	return p
 }
 
@@ -133,13 +137,13 @@ func (c *Consumer) Assign(topic string, partition int) *Partition {
 func (c *Consumer) Revoke(topic string, partition int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k := partitionKey{topic, partition}
+	k := partitionKey{label(topic), partition}
 	if _, ok := c.partitions[k]; !ok {
 		return
 	}
 	delete(c.partitions, k)
-	c.assigned.WithLabelValues(topic).Dec()
-	labels := prometheus.Labels{"topic": topic, "partition": strconv.Itoa(partition)}
+	c.assigned.WithLabelValues(k.topic).Dec()
+	labels := prometheus.Labels{"topic": k.topic, "partition": strconv.Itoa(k.partition)}
 	for _, vec := range []*prometheus.GaugeVec{c.halted, c.lag, c.held, c.left, c.seconds} {
 		vec.DeletePartialMatch(labels)
 	}

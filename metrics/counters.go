@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,57 +15,61 @@ const other = "other"
 // becoming a series for each user.
 const maxExtra = 200
 
-// Counters is a counter split by labels whose values are few, but known in full
-// only to another package. The usual ones exist from the start.
+// Counters is a counter split by one or two labels whose values are few, but
+// known in full only to another package. The usual ones exist from the start.
 type Counters struct {
 	vec   *prometheus.CounterVec
-	other prometheus.Counter
-	known map[string]prometheus.Counter // read without a lock: never written again
+	other []string
+	known map[pair]prometheus.Counter // read without a lock: never written again
 
 	mu    sync.Mutex
-	extra map[string]prometheus.Counter
+	extra map[pair]prometheus.Counter
+}
+
+// pair is the label values of one series. An array makes a map key without
+// allocation.
+type pair [2]string
+
+func pairOf(values []string) (p pair) {
+	copy(p[:], values)
+	return p
 }
 
 // counters makes a family; each of known is the label values of one series.
 func (f factory) counters(name, help string, labels []string, known ...[]string) *Counters {
-	vec := f.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	c := &Counters{
-		vec:   vec,
-		other: vec.WithLabelValues(slices.Repeat([]string{other}, len(labels))...),
-		known: make(map[string]prometheus.Counter, len(known)),
-		extra: map[string]prometheus.Counter{},
+		vec:   f.counterVec(name, help, labels...),
+		other: slices.Repeat([]string{other}, len(labels)),
+		known: make(map[pair]prometheus.Counter, len(known)),
+		extra: map[pair]prometheus.Counter{},
 	}
 	for _, values := range known {
-		c.known[key(values)] = vec.WithLabelValues(values...)
+		c.known[pairOf(values)] = c.vec.WithLabelValues(values...)
 	}
 	return c
 }
 
-// Of returns the counter of the label values, in the order of the labels. A
-// value that the family has no room for, or that is no label value, is counted
-// as "other".
+// Of returns the counter of the label values, in the order of the labels. What
+// the family has no room for, or what is no label value, counts as "other".
 func (c *Counters) Of(values ...string) prometheus.Counter {
-	k := key(values)
-	if counter, ok := c.known[k]; ok {
+	p := pairOf(values)
+	if counter, ok := c.known[p]; ok {
 		return counter
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if counter, ok := c.extra[k]; ok {
+	if counter, ok := c.extra[p]; ok {
 		return counter
 	}
-	if len(c.extra) >= maxExtra || slices.Contains(values, "") {
-		return c.other
+	if len(c.extra) < maxExtra && !slices.Contains(values, "") {
+		// The copy keeps values, and so the caller's argument list, off the heap.
+		if counter, err := c.vec.GetMetricWithLabelValues(slices.Clone(values)...); err == nil {
+			c.extra[p] = counter
+			return counter
+		}
 	}
-	counter, err := c.vec.GetMetricWithLabelValues(values...)
-	if err != nil {
-		return c.other
-	}
-	c.extra[k] = counter
-	return counter
+	return c.vec.WithLabelValues(c.other...)
 }
-
-func key(values []string) string { return strings.Join(values, "\xff") }
 
 // each makes the label values of a family with one label.
 func each(values ...string) [][]string {

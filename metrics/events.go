@@ -22,14 +22,13 @@ type Events struct {
 }
 
 func newEvents(f factory) *Events {
-	deduplicated := f.counters("events_deduplicated_total", "Changes that needed no call of their own: calls saved.",
-		[]string{"reason"}, each("coalesced", "unchanged", "stale")...)
+	deduplicated := f.counterVec("events_deduplicated_total", "Changes that needed no call of their own: calls saved.", "reason")
 	known := with("decoded", "create", "update", "read", "delete")
 	known = append(known, []string{"delete", "skipped"}, []string{other, "skipped"}, []string{other, "undecodable"})
 	return &Events{
-		Coalesced: deduplicated.Of("coalesced"),
-		Unchanged: deduplicated.Of("unchanged"),
-		Stale:     deduplicated.Of("stale"),
+		Coalesced: deduplicated.WithLabelValues("coalesced"),
+		Unchanged: deduplicated.WithLabelValues("unchanged"),
+		Stale:     deduplicated.WithLabelValues("stale"),
 		OldestPending: f.gauge("oldest_pending_event_timestamp_seconds",
 			"When the source committed the oldest change that is not settled; 0 when none waits."),
 		total: f.counters("events_total", "Records by operation and what became of them.", []string{"op", "outcome"}, known...),

@@ -88,9 +88,8 @@ const (
 )
 
 func newLane(f factory) *Lane {
-	deliveries := f.counters("deliveries_total", "Settled changes by their final result.",
-		[]string{"outcome"}, each("delivered", "nothing", "dead_letter", "dropped")...)
-	state := f.gauges("lane_state", "1 for the state that the lane is in: running, or the reason why it is not.", "reason")
+	deliveries := f.counterVec("deliveries_total", "Settled changes by their final result.", "outcome")
+	state := f.gaugeVec("lane_state", "1 for the state that the lane is in: running, or the reason why it is not.", "reason")
 	l := &Lane{
 		QueueUsers:  f.gauge("queue_users", "Users with a change waiting."),
 		QueueBytes:  f.gauge("queue_bytes", "Estimated heap of what waits."),
@@ -108,10 +107,10 @@ func newLane(f factory) *Lane {
 		Retries: f.counters("retries_total", "Attempts that will be repeated, by the verdict that made it necessary.", []string{"reason"},
 			each("rejected", "failed", "refused")...),
 		Deliveries: Deliveries{
-			Delivered:  deliveries.Of("delivered"),
-			Nothing:    deliveries.Of("nothing"),
-			DeadLetter: deliveries.Of("dead_letter"),
-			Dropped:    deliveries.Of("dropped"),
+			Delivered:  deliveries.WithLabelValues("delivered"),
+			Nothing:    deliveries.WithLabelValues("nothing"),
+			DeadLetter: deliveries.WithLabelValues("dead_letter"),
+			Dropped:    deliveries.WithLabelValues("dropped"),
 		},
 		EventDelivery: f.histogram("event_delivery_seconds", "Time from the source's commit of a change to its delivery.",
 			.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4*3600, 24*3600),

@@ -16,6 +16,7 @@ package metrics
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,6 +68,7 @@ func New(reg prometheus.Registerer, destinations ...string) *Metrics {
 // For returns the collectors of a destination. One that New did not name is
 // added, so the answer is never nil and what it counts is never lost.
 func (m *Metrics) For(destination string) *Destination {
+	destination = label(destination)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if d, ok := m.destinations[destination]; ok {
@@ -89,11 +91,12 @@ func (m *Metrics) For(destination string) *Destination {
 
 // Build exposes which build is running.
 func (m *Metrics) Build(version, revision string) {
-	// An error means a value that is not UTF-8: no series is better than a panic.
-	if g, err := m.build.GetMetricWithLabelValues(version, revision, runtime.Version()); err == nil {
-		g.Set(1)
-	}
+	m.build.WithLabelValues(label(version), label(revision), runtime.Version()).Set(1)
 }
+
+// label makes a text from outside fit for a label: on one that is not UTF-8 the
+// client library panics.
+func label(s string) string { return strings.ToValidUTF8(s, "?") }
 
 // factory makes the collectors of one destination.
 type factory struct{ promauto.Factory }
@@ -102,11 +105,15 @@ func (f factory) counter(name, help string) prometheus.Counter {
 	return f.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
 }
 
+func (f factory) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return f.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
 func (f factory) gauge(name, help string) prometheus.Gauge {
 	return f.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }
 
-func (f factory) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+func (f factory) gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
 	return f.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 

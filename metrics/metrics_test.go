@@ -112,11 +112,19 @@ func TestWithoutRegistry(t *testing.T) {
 	}
 }
 
-func TestBuildOfOddVersion(t *testing.T) {
+// The client library panics on a label that is not UTF-8.
+func TestOddNames(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	New(reg).Build("v1\xff", "") // not UTF-8: must not panic
-	if n := len(gather(t, reg)); n != 0 {
-		t.Errorf("%d families, want none", n)
+	m := New(reg, "odd\xff")
+	m.Build("v1\xff", "\xff")
+	d := m.For("odd\xff")
+	d.Consumer.Assign("topic\xff", 0).Observe(Progress{LogEnd: 7}, time.Unix(0, 0))
+	if got := value(t, reg, "usersync_consumer_lag_records", "odd?", "topic", "topic?"); got != 7 {
+		t.Errorf("lag %v, want 7", got)
+	}
+	d.Consumer.Revoke("topic\xff", 0)
+	if got := value(t, reg, "usersync_consumer_lag_records", "odd?"); !math.IsNaN(got) {
+		t.Errorf("lag %v after the revoke, want none", got)
 	}
 }
 

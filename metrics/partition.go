@@ -43,15 +43,17 @@ func (p *Partition) Observe(x Progress, now time.Time) {
 	p.left.Set(float64(max(0, x.Frontier-x.LogStart)))
 	rate := p.trend.observe(x.LogStart, now)
 	switch {
+	case x.Frontier < x.LogStart: // retention was faster
+		p.seconds.Set(0)
 	case x.Frontier >= x.LogEnd || rate == 0:
 		p.seconds.Set(math.Inf(1))
 	default:
-		p.seconds.Set(float64(max(0, x.Frontier-x.LogStart)) / rate)
+		p.seconds.Set(float64(x.Frontier-x.LogStart) / rate)
 	}
 }
 
 // haltReasons are the values of the label reason.
-var haltReasons = []string{"out_of_range_below", "out_of_range_above", "topic_gone", "corrupt"}
+var haltReasons = []string{"out_of_range_below", "out_of_range_above", "topic_gone", "recreated", "corrupt"}
 
 // Halt shows that the partition is not read any more, and why. Of several
 // reasons each is shown, until the revoke.
