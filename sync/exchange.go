@@ -1,0 +1,239 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What a reply may cost: none that a destination documents comes near 64 KiB,
+// and nobody wants a lane asleep for an hour because a proxy said so.
+const (
+	maxReply      = 64 << 10
+	maxRetryAfter = 5 * time.Minute
+)
+
+// permitKey is the context key of the permit.
+type permitKey struct{}
+
+// WithPermit returns a context under which [Exchange] asks permit when it has a
+// connection in hand, before the first byte of the request leaves. permit is
+// called at most once per request, by the goroutine that called Exchange.
+func WithPermit(ctx context.Context, permit func() bool) context.Context {
+	return context.WithValue(ctx, permitKey{}, permit)
+}
+
+// Request is one HTTP request. It is sent at most once.
+type Request struct {
+	Method string
+	URL    string
+	Header http.Header
+	Body   []byte
+}
+
+// Reply is what came back, whatever it says.
+type Reply struct {
+	Status     int
+	Body       []byte
+	RetryAfter time.Duration // at most five minutes; 0 if the reply does not say
+}
+
+// NewTransport returns the transport that destinations use by default. It speaks
+// HTTP/1 only, where a connection carries one call at a time: a call that lost
+// its permit closes its connection and harms no other.
+func NewTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.ForceAttemptHTTP2 = false
+	// Every call of a lane goes to one host; net/http keeps two idle
+	// connections per host, so it would dial for nearly every call.
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 512
+	return t
+}
+
+// Exchange sends r once and reads the whole reply, of any status. It has no
+// opinion about bodies, never follows a redirect (net/http would take our own
+// credential headers along to another host) and never resends.
+//
+// rt is an HTTP/1 transport such as [NewTransport] gives, or wraps one and passes
+// the context on. The error is a *[CallError] whose Verdict is Failed, with one
+// of the codes lease, canceled, timeout, dns, tls, connection, truncated,
+// too_large and request. It is Ambiguous if any byte may have left, and Unsent if
+// none did and the process itself gave the call up. An unreachable destination is
+// neither: nothing left, but the failure counts.
+func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, error) {
+	gate := &gate{permit: func() bool { return true }}
+	if permit, ok := ctx.Value(permitKey{}).(func() bool); ok {
+		gate.permit = permit
+	}
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gate.gotConn})
+	req, err := http.NewRequestWithContext(traced, r.Method, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return nil, &CallError{Verdict: Failed, Code: "request"}
+	}
+	req.GetBody = nil // what net/http can't rewind it can't resend
+	req.Header = r.Header
+
+	// RoundTrip, not Client.Do: one request, one reply, no redirects, no cookies.
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return nil, gate.failure(ctx, err)
+	}
+	defer resp.Body.Close()
+	reply := &Reply{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
+	reply.Body, err = io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	switch {
+	case reply.Status == http.StatusTooManyRequests:
+		return reply, nil // the status says all; a broken body does not take it back
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, &CallError{Verdict: Failed, Code: "truncated", Ambiguous: true}
+	case err != nil:
+		return nil, &CallError{Verdict: Failed, Code: networkCode(ctx, err), Ambiguous: true}
+	case len(reply.Body) > maxReply:
+		return nil, &CallError{Verdict: Failed, Code: "too_large", Ambiguous: true}
+	}
+	return reply, nil
+}
+
+// gate is where a call is let go. net/http calls GotConn when it has a connection
+// and hands the request to the connection's write loop only after the hook has
+// returned. The hook can't refuse, and to cancel the context would race with that
+// loop; but a connection that it closes takes no byte more.
+//
+// The other place to ask would be a Read of the request's body. It is too late:
+// net/http flushes the headers before it reads a body of a type it doesn't know.
+type gate struct {
+	permit       func() bool
+	open, denied bool // no lock: RoundTrip calls gotConn itself
+}
+
+func (g *gate) gotConn(info httptrace.GotConnInfo) {
+	if g.permit() {
+		g.open = true
+		return
+	}
+	g.denied = true
+	info.Conn.Close()
+}
+
+// failure says how a call ended that has no reply.
+func (g *gate) failure(ctx context.Context, err error) *CallError {
+	e := &CallError{Verdict: Failed, Code: networkCode(ctx, err), Ambiguous: g.open}
+	switch {
+	case g.denied:
+		e.Code, e.Unsent = "lease", true
+	case !g.open && e.Code == "canceled":
+		e.Unsent = true
+	}
+	return e
+}
+
+// networkCode names what went wrong without the error's text, which holds
+// addresses. ctx goes first: a connection that we tore down ourselves fails with
+// whatever error was nearest.
+func networkCode(ctx context.Context, err error) string {
+	switch ctx.Err() {
+	case context.DeadlineExceeded:
+		return "timeout"
+	case context.Canceled:
+		return "canceled"
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "dns"
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return "timeout"
+	}
+	if isTLS(err) {
+		return "tls"
+	}
+	return "connection"
+}
+
+// isTLS reports whether a handshake failed: a certificate we don't trust, a peer
+// that does not speak TLS, or an alert, which crypto/tls wraps in an OpError.
+func isTLS(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && (e.Op == "remote error" || e.Op == "local error")
+}
+
+// retryAfter reads a Retry-After header, seconds or an HTTP date.
+func retryAfter(h http.Header) time.Duration {
+	s := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return time.Duration(min(max(n, 0), int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return min(max(time.Until(at), 0), maxRetryAfter)
+	}
+	return 0
+}
+
+// Fault is the outcome of a call that was answered with an HTTP status, or with
+// one that a body names: the verdict is the destination's, the rest follows from
+// the status. A gateway's 502 or 504 and a 408 leave open what happened behind.
+func (r *Reply) Fault(v Verdict, status int) *CallError {
+	e := &CallError{Verdict: v, Code: statusCode(status), RetryAfter: r.RetryAfter}
+	switch status {
+	case http.StatusTooManyRequests:
+		e.Throttled = true
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
+		e.Ambiguous = true
+	}
+	return e
+}
+
+// Transient reports whether the same call may be answered differently by and by.
+func Transient(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooEarly ||
+		status == http.StatusTooManyRequests || status >= 500 && status < 600
+}
+
+func statusCode(status int) string {
+	if status < 100 || status > 599 {
+		return "http_other" // a server can put any number there; the set stays bounded
+	}
+	return "http_" + strconv.Itoa(status)
+}
+
+// CheckBaseURL returns base without a trailing slash, or an error if it is not an
+// absolute https URL without query, fragment and user information. Plain http is
+// for loopback, unless allowHTTP. The error never repeats base: it may hold a
+// password.
+func CheckBaseURL(base string, allowHTTP bool) (string, error) {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
+		return "", errors.New("not an absolute URL, such as https://api.example.com")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", errors.New("the scheme must be https")
+	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
+		return "", errors.New("plain http sends personal data and credentials in the clear: use https, or set allow_http")
+	case u.User != nil:
+		return "", errors.New("must not hold a user name or password")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", errors.New("must not have a query or a fragment")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,355 @@
+package sync
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// exchange sends one small request to url through a transport of its own.
+func exchange(t *testing.T, ctx context.Context, url string) (*Reply, *CallError) {
+	t.Helper()
+	rt := NewTransport()
+	t.Cleanup(rt.CloseIdleConnections)
+	return exchangeOn(t, ctx, rt, url)
+}
+
+func exchangeOn(t *testing.T, ctx context.Context, rt http.RoundTripper, url string) (*Reply, *CallError) {
+	t.Helper()
+	reply, err := Exchange(ctx, rt, Request{
+		Method: http.MethodPost, URL: url, Body: []byte(`{"name":"x"}`),
+		Header: http.Header{"Server-Key": {"planted-key"}},
+	})
+	if err == nil {
+		return reply, nil
+	}
+	ce, ok := errors.AsType[*CallError](err)
+	if !ok {
+		t.Fatalf("error is %T, want *CallError", err)
+	}
+	return reply, ce
+}
+
+// rawServer counts every byte that arrives and answers each complete request.
+func rawServer(t *testing.T) (url string, bytes *atomic.Int64, closed chan struct{}) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	bytes, closed = new(atomic.Int64), make(chan struct{}, 8)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { c.Close(); closed <- struct{}{} }()
+				r := bufio.NewReader(io.TeeReader(c, counter{bytes}))
+				for {
+					req, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					io.Copy(io.Discard, req.Body)
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+				}
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String(), bytes, closed
+}
+
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
+
+func TestWithoutPermitNotOneByteLeaves(t *testing.T) {
+	url, bytes, closed := rawServer(t)
+	rt := NewTransport()
+	defer rt.CloseIdleConnections()
+	denied := WithPermit(t.Context(), func() bool { return false })
+
+	_, ce := exchangeOn(t, denied, rt, url)
+	if want := (CallError{Verdict: Failed, Code: "lease", Unsent: true}); ce == nil || *ce != want {
+		t.Fatalf("got %+v, want %+v", ce, want)
+	}
+	<-closed // the server saw the connection's end: nothing can follow
+	if n := bytes.Load(); n != 0 {
+		t.Fatalf("%d bytes reached the server on a new connection", n)
+	}
+
+	// On a connection that was used before, net/http is tempted to try again.
+	if _, ce := exchangeOn(t, WithPermit(t.Context(), func() bool { return true }), rt, url); ce != nil {
+		t.Fatal(ce)
+	}
+	before := bytes.Load()
+	var asked atomic.Int32
+	_, ce = exchangeOn(t, WithPermit(t.Context(), func() bool { asked.Add(1); return false }), rt, url)
+	if ce == nil || ce.Code != "lease" || !ce.Unsent || ce.Ambiguous {
+		t.Fatalf("got %+v", ce)
+	}
+	<-closed
+	if n := bytes.Load(); n != before {
+		t.Fatalf("%d bytes reached the server on a used connection", n-before)
+	}
+	if asked.Load() != 1 {
+		t.Fatalf("the permit was asked %d times", asked.Load())
+	}
+}
+
+// against runs one exchange against f and returns its outcome.
+func against(t *testing.T, f http.HandlerFunc) (*Reply, *CallError) {
+	t.Helper()
+	srv := httptest.NewServer(f)
+	t.Cleanup(srv.Close)
+	return exchange(t, t.Context(), srv.URL)
+}
+
+func TestRepliesThatCannotBeRead(t *testing.T) {
+	reset := func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		c, _, _ := w.(http.Hijacker).Hijack()
+		c.Close()
+	}
+	truncated := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(status)
+			io.WriteString(w, `{"status":`)
+		}
+	}
+	for name, c := range map[string]struct {
+		f    http.HandlerFunc
+		want CallError
+	}{
+		"connection lost": {reset, CallError{Verdict: Failed, Code: "connection", Ambiguous: true}},
+		"truncated":       {truncated(200), CallError{Verdict: Failed, Code: "truncated", Ambiguous: true}},
+		"too large": {
+			func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, maxReply+1)) },
+			CallError{Verdict: Failed, Code: "too_large", Ambiguous: true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ce := against(t, c.f)
+			if ce == nil || *ce != c.want {
+				t.Fatalf("got %+v, want %+v", ce, c.want)
+			}
+		})
+	}
+	t.Run("a broken 429 is still a 429", func(t *testing.T) {
+		reply, ce := against(t, truncated(429))
+		if ce != nil || reply.Status != 429 {
+			t.Fatalf("got %+v, %+v", reply, ce)
+		}
+	})
+	t.Run("the largest reply", func(t *testing.T) {
+		reply, ce := against(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, maxReply)) })
+		if ce != nil || len(reply.Body) != maxReply {
+			t.Fatalf("got %+v", ce)
+		}
+	})
+}
+
+func TestUnreachable(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	noHost := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "api.example.com", IsNotFound: true}}
+	}}
+	alert := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}
+	}}
+	for name, c := range map[string]struct {
+		rt   http.RoundTripper
+		url  string
+		code string
+	}{
+		"refused":       {NewTransport(), gone.URL, "connection"},
+		"no such host":  {noHost, "http://api.example.com", "dns"},
+		"not trusted":   {NewTransport(), untrusted.URL, "tls"},
+		"alert":         {alert, "http://api.example.com", "tls"},
+		"no TLS there":  {NewTransport(), "https" + strings.TrimPrefix(plain.URL, "http"), "tls"},
+		"no URL at all": {NewTransport(), "http://\x00", "request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ce := exchangeOn(t, t.Context(), c.rt, c.url)
+			// Neither ambiguous nor unsent: an outage must count against the destination.
+			if want := (CallError{Verdict: Failed, Code: c.code}); ce == nil || *ce != want {
+				t.Fatalf("got %+v, want %+v", ce, want)
+			}
+		})
+	}
+}
+
+// deaf reads and never answers.
+func deaf(<-chan struct{}) *http.Transport {
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go io.Copy(io.Discard, theirs)
+		return ours, nil
+	}}
+}
+
+// clogged takes the connection and reads nothing.
+func clogged(<-chan struct{}) *http.Transport {
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		ours, _ := net.Pipe()
+		return ours, nil
+	}}
+}
+
+// stuck never gets a connection. net/http goes on dialing when the call is over.
+func stuck(release <-chan struct{}) *http.Transport {
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		<-release
+		return nil, errors.New("released")
+	}}
+}
+
+func TestTimeoutAndCancel(t *testing.T) {
+	giveUp := errors.New("a cause of our own")
+	for name, c := range map[string]struct {
+		rt     func(release <-chan struct{}) *http.Transport
+		cancel bool
+		want   CallError
+	}{
+		"timeout, sent":         {deaf, false, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
+		"timeout, half sent":    {clogged, false, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
+		"timeout, no dial":      {stuck, false, CallError{Verdict: Failed, Code: "timeout"}},
+		"own cancel, sent":      {deaf, true, CallError{Verdict: Failed, Code: "canceled", Ambiguous: true}},
+		"own cancel, not sent":  {stuck, true, CallError{Verdict: Failed, Code: "canceled", Unsent: true}},
+		"own cancel, half sent": {clogged, true, CallError{Verdict: Failed, Code: "canceled", Ambiguous: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+				defer stop()
+				ctx, cancel := context.WithCancelCause(ctx)
+				defer cancel(nil)
+				if c.cancel {
+					time.AfterFunc(time.Second, func() { cancel(giveUp) })
+				}
+				release := make(chan struct{})
+				defer close(release)
+				_, ce := exchangeOn(t, ctx, c.rt(release), "http://localhost/")
+				if ce == nil || *ce != c.want {
+					t.Fatalf("got %+v, want %+v", ce, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for header, want := range map[string]time.Duration{
+			"":                     0,
+			"7":                    7 * time.Second,
+			" 7 ":                  7 * time.Second,
+			"0":                    0,
+			"-5":                   0,
+			"soon":                 0,
+			"301":                  5 * time.Minute,
+			"9223372036854775807":  5 * time.Minute,
+			"99999999999999999999": 0, // no number that fits, no date
+			time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat):  90 * time.Second,
+			time.Now().Add(24 * time.Hour).UTC().Format(http.TimeFormat):    5 * time.Minute,
+			time.Now().Add(-90 * time.Second).UTC().Format(http.TimeFormat): 0,
+		} {
+			if got := retryAfter(http.Header{"Retry-After": {header}}); got != want {
+				t.Errorf("%q: got %v, want %v", header, got, want)
+			}
+		}
+	})
+}
+
+func TestFault(t *testing.T) {
+	r := &Reply{RetryAfter: time.Second}
+	for status, want := range map[int]CallError{
+		408:  {Code: "http_408", Ambiguous: true},
+		429:  {Code: "http_429", Throttled: true},
+		500:  {Code: "http_500"},
+		502:  {Code: "http_502", Ambiguous: true},
+		503:  {Code: "http_503"},
+		504:  {Code: "http_504", Ambiguous: true},
+		999:  {Code: "http_other"},
+		-1:   {Code: "http_other"},
+		1e18: {Code: "http_other"},
+	} {
+		want.Verdict, want.RetryAfter = Failed, time.Second
+		if got := r.Fault(Failed, status); *got != want {
+			t.Errorf("%d: got %+v, want %+v", status, *got, want)
+		}
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	var leaked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Add(1) }))
+	defer other.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		reply, ce := against(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL, status)
+		})
+		if ce != nil || reply.Status != status {
+			t.Errorf("%d: got %+v, %+v", status, reply, ce)
+		}
+	}
+	if leaked.Load() != 0 {
+		t.Errorf("%d requests, and the key with them, went to another host", leaked.Load())
+	}
+}
+
+func TestCheckBaseURL(t *testing.T) {
+	for base, want := range map[string]string{
+		"https://api.example.com":      "https://api.example.com",
+		"https://api.example.com/":     "https://api.example.com",
+		"https://api.example.com/x/":   "https://api.example.com/x",
+		"http://localhost:8080":        "http://localhost:8080",
+		"http://127.0.0.1:8080":        "http://127.0.0.1:8080",
+		"http://[::1]:8080":            "http://[::1]:8080",
+		"http://api.example.com":       "",
+		"http://localhost.example.com": "",
+		"ftp://api.example.com":        "",
+		"api.example.com":              "",
+		"//api.example.com":            "",
+		"https://":                     "",
+		"https:api.example.com":        "",
+		"https://u:planted@e.com":      "",
+		"https://e.com/?planted=1":     "",
+		"https://e.com/?":              "",
+		"https://e.com/#planted":       "",
+		"https://planted\x00.com":      "",
+		"":                             "",
+	} {
+		got, err := CheckBaseURL(base, false)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v, want %q", base, got, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "planted") {
+			t.Errorf("%q: the error repeats it: %v", base, err)
+		}
+	}
+	if got, err := CheckBaseURL("http://api.example.com", true); err != nil || got == "" {
+		t.Errorf("allow_http: got %q, %v", got, err)
+	}
+}
