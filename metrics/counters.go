@@ -62,8 +62,7 @@ func (c *Counters) Of(values ...string) prometheus.Counter {
 		return counter
 	}
 	if len(c.extra) < maxExtra && !slices.Contains(values, "") {
-		// The copy keeps values, and so the caller's argument list, off the heap.
-		if counter, err := c.vec.GetMetricWithLabelValues(slices.Clone(values)...); err == nil {
+		if counter, err := c.vec.GetMetricWithLabelValues(values...); err == nil {
 			c.extra[p] = counter
 			return counter
 		}

@@ -1,6 +1,13 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// unknown is the operation of a record that could not be decoded.
+const unknown = "unknown"
 
 // Events is the stage that turns records into changes and drops those that need
 // no call.
@@ -23,8 +30,10 @@ type Events struct {
 
 func newEvents(f factory) *Events {
 	deduplicated := f.counterVec("events_deduplicated_total", "Changes that needed no call of their own: calls saved.", "reason")
-	known := with("decoded", "create", "update", "read", "delete")
-	known = append(known, []string{"delete", "skipped"}, []string{other, "skipped"}, []string{other, "undecodable"})
+	known := slices.Concat(
+		with("decoded", "create", "update", "read", "delete", "upsert", "tombstone"),
+		with("skipped", "delete", "truncate", "message", "heartbeat", "schema_change", "transaction", "bootstrap"),
+		with("undecodable", unknown))
 	return &Events{
 		Coalesced: deduplicated.WithLabelValues("coalesced"),
 		Unchanged: deduplicated.WithLabelValues("unchanged"),
@@ -33,28 +42,25 @@ func newEvents(f factory) *Events {
 			"When the source committed the oldest change that is not settled; 0 when none waits."),
 		total: f.counters("events_total", "Records by operation and what became of them.", []string{"op", "outcome"}, known...),
 		skipped: f.counters("events_skipped_total", "Records that a stated rule skips, by the rule.", []string{"reason"},
-			each("delete", "truncate", "message", "heartbeat", "schema_change", "transaction", "other_table", "keyless_tombstone")...),
+			each("delete", "truncate", "message", "heartbeat", "schema_change", "transaction", "bootstrap",
+				"other_table", "keyless_tombstone")...),
 		undecodable: f.counters("events_undecodable_total", "Records that could not be decoded, by error code.", []string{"code"},
-			each("bad_json", "not_json", "no_user_id", "key_mismatch", "null_key", "unknown_op", "invalid_utf8", "too_deep", "bad_column")...),
+			each("empty", "not_json", "bad_json", "not_object", "invalid_utf8", "too_deep", "bad_schema", "unknown_op",
+				"no_row", "null_key", "no_user_id", "bad_user_id", "key_mismatch", "bad_column")...),
 	}
 }
 
-// Decoded counts a record that became a change; op is create, update, read or
-// delete.
+// Decoded counts a record that became a change; op is what happened to the row.
 func (e *Events) Decoded(op string) { e.total.Of(op, "decoded").Inc() }
 
-// Skipped counts a record that a rule skips. The op is empty if the record is no
-// row.
+// Skipped counts a record that a rule skips; op is its kind if it is no row.
 func (e *Events) Skipped(op, reason string) {
-	if op == "" {
-		op = other
-	}
 	e.total.Of(op, "skipped").Inc()
 	e.skipped.Of(reason).Inc()
 }
 
 // Undecodable counts a record that could not be decoded.
 func (e *Events) Undecodable(code string) {
-	e.total.Of(other, "undecodable").Inc()
+	e.total.Of(unknown, "undecodable").Inc()
 	e.undecodable.Of(code).Inc()
 }

@@ -123,7 +123,7 @@ func newLane(f factory) *Lane {
 		ControlCalls: f.counter("control_calls_total", "Calls that repeat a delivered payload to learn who is at fault."),
 		ConfirmCalls: f.counter("confirm_calls_total", "Calls that repeat the newest payload since an ambiguous one may have been applied late."),
 		Ambiguous: f.counters("ambiguous_calls_total", "Calls that the destination may or may not have applied, by error code.", []string{"code"},
-			each("timeout", "connection", "canceled", "unreadable", "http_408", "http_502", "http_504")...),
+			each("timeout", "canceled", "connection", "tls", "truncated", "too_large", "http_408", "http_502", "http_504")...),
 		AmbiguousUsers: f.gauge("ambiguous_users", "Users with a call that may still be applied."),
 
 		states: map[string]prometheus.Gauge{},

@@ -149,7 +149,7 @@ func use(d *Destination) {
 	p.Halt("corrupt")
 
 	d.Events.Decoded("update")
-	d.Events.Skipped("", "heartbeat")
+	d.Events.Skipped("heartbeat", "heartbeat")
 	d.Events.Undecodable("bad_json")
 	d.Events.Coalesced.Inc()
 	d.Events.Unchanged.Inc()

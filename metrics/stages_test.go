@@ -161,7 +161,7 @@ func TestEventsCountEachRecordOnce(t *testing.T) {
 	e.Decoded("update")
 	e.Decoded("update")
 	e.Skipped("delete", "delete")
-	e.Skipped("", "heartbeat")
+	e.Skipped("heartbeat", "heartbeat")
 	e.Undecodable("bad_json")
 	sum := 0.0
 	for _, f := range gather(t, reg) {
@@ -181,8 +181,8 @@ func TestEventsCountEachRecordOnce(t *testing.T) {
 	}{
 		{"usersync_events_total", []string{"op", "update", "outcome", "decoded"}, 2},
 		{"usersync_events_total", []string{"op", "delete", "outcome", "skipped"}, 1},
-		{"usersync_events_total", []string{"op", "other", "outcome", "skipped"}, 1},
-		{"usersync_events_total", []string{"op", "other", "outcome", "undecodable"}, 1},
+		{"usersync_events_total", []string{"op", "heartbeat", "outcome", "skipped"}, 1},
+		{"usersync_events_total", []string{"op", "unknown", "outcome", "undecodable"}, 1},
 		{"usersync_events_skipped_total", []string{"reason", "heartbeat"}, 1},
 		{"usersync_events_undecodable_total", []string{"code", "bad_json"}, 1},
 	} {
