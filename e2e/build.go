@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"usersync/e2e/internal/cache"
+)
+
+// BuildWorker returns the path of the worker's binary, built from the sources
+// as they are when the first test asks, with the race detector if the tests
+// have it.
+func BuildWorker(t testing.TB) string {
+	t.Helper()
+	binary, err := worker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+var worker = sync.OnceValues(func() (string, error) { return build("usersync/cmd/usersync") })
+
+// build builds a command of this module and returns the path of its binary. The
+// binary lies in the cache under a name that belongs to this checkout, so that
+// test runs leave one file behind and not one each.
+func build(pkg string) (string, error) {
+	root, err := cache.Dir()
+	if err != nil {
+		return "", err
+	}
+	ctx := context.Background() // every test waits for it, so it is not one test's to cancel
+	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", pkg, err)
+	}
+	tmp, err := os.MkdirTemp(root, "build-*")
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", pkg, err)
+	}
+	defer os.RemoveAll(tmp) // nothing is left there after the rename
+	fresh := filepath.Join(tmp, path.Base(pkg))
+	args := []string{"build", "-o", fresh}
+	if race {
+		args = append(args, "-race")
+	}
+	if out, err := exec.CommandContext(ctx, "go", append(args, pkg)...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	// A rename leaves alone the old binary that another test may be running.
+	binary := filepath.Join(root, fmt.Sprintf("%s-%.4x", path.Base(pkg), sha256.Sum256(module)))
+	if err := os.Rename(fresh, binary); err != nil {
+		return "", fmt.Errorf("build %s: %w", pkg, err)
+	}
+	return binary, nil
+}
