@@ -1,0 +1,354 @@
+package sync
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// NullPolicy says what is sent for an optional value that is NULL. A blank value
+// and one that a vendor could not use count as NULL: the vendor must not go on
+// showing the value before it.
+type NullPolicy string
+
+// The null policies.
+const (
+	NullEmpty NullPolicy = "empty" // "", or {} for an Object; the default
+	NullNull  NullPolicy = "null"  // null
+	NullOmit  NullPolicy = "omit"  // nothing: the vendor keeps its old value
+)
+
+// UnavailablePolicy says what happens to a field whose value is not known.
+type UnavailablePolicy string
+
+// The policies for unavailable values.
+const (
+	UnavailableOmit UnavailablePolicy = "omit" // not sent; the default
+	UnavailableFail UnavailablePolicy = "fail" // the change has no payload
+)
+
+// MappingConfig describes how a row becomes the payload of one destination.
+type MappingConfig struct {
+	// Fields are the destination's, in the order of the payload.
+	Fields []Field
+	// Expressions holds, by the name of a field, the source of its expression;
+	// for an Object field a map[string]any from the name of an entry to its
+	// source. A field without one, or with nil, is never sent. The ID field has
+	// none: it is Change.User.
+	Expressions   map[string]any
+	OnNull        NullPolicy
+	OnUnavailable UnavailablePolicy
+	PhoneRegion   string // ISO 3166 code for numbers without a country code; may be empty
+	PhoneFormat   string // "digits" (the default), "e164" or "national"
+}
+
+// Mapping turns changes into payloads. It is safe for concurrent use.
+type Mapping struct {
+	fields                   []mappedField
+	columns                  []string
+	onNull                   NullPolicy
+	onUnavailable            UnavailablePolicy
+	phoneRegion, phoneFormat string
+}
+
+type mappedField struct {
+	Field
+	expression *Expression   // nil for an ID or an Object
+	entries    []objectEntry // of an Object, sorted by name
+}
+
+// Omission is an optional value that the payload does not carry.
+type Omission struct {
+	Field  string // the destination's name; an entry of an Object as "field.entry"
+	Reason string // one of the constants below
+}
+
+// The reasons of an omission.
+const (
+	OmittedNull        = "null"        // NULL or blank: the null policy was applied
+	OmittedInvalid     = "invalid"     // there was a value, but it is of no use to the vendor: treated as NULL
+	OmittedUnavailable = "unavailable" // the value is not known: nothing was sent
+)
+
+// NewMapping compiles c. The error joins everything that is wrong, each problem
+// with the name of its field.
+func NewMapping(c MappingConfig) (*Mapping, error) {
+	m := &Mapping{
+		onNull:        or(c.OnNull, NullEmpty),
+		onUnavailable: or(c.OnUnavailable, UnavailableOmit),
+		phoneRegion:   c.PhoneRegion,
+		phoneFormat:   or(c.PhoneFormat, phoneDigits),
+	}
+	errs := m.checkPolicies()
+	known := map[string]bool{}
+	columns := map[string]bool{}
+	for _, field := range c.Fields {
+		known[field.Name] = true
+		f, err := compileField(field, c.Expressions[field.Name])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if f == nil {
+			continue
+		}
+		for _, e := range f.expressions() {
+			for _, name := range e.columns {
+				columns[name] = true
+			}
+		}
+		m.fields = append(m.fields, *f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Expressions)) {
+		if !known[name] {
+			errs = append(errs, fmt.Errorf("%s: the destination has no such field", name))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	m.columns = slices.Sorted(maps.Keys(columns))
+	return m, nil
+}
+
+func (m *Mapping) checkPolicies() (errs []error) {
+	if !slices.Contains([]NullPolicy{NullEmpty, NullNull, NullOmit}, m.onNull) {
+		errs = append(errs, fmt.Errorf("on_null: %q is not empty, null or omit", m.onNull))
+	}
+	if !slices.Contains([]UnavailablePolicy{UnavailableOmit, UnavailableFail}, m.onUnavailable) {
+		errs = append(errs, fmt.Errorf("on_unavailable: %q is not omit or fail", m.onUnavailable))
+	}
+	if !slices.Contains([]string{phoneDigits, phoneE164, phoneNational}, m.phoneFormat) {
+		errs = append(errs, fmt.Errorf("phone_format: %q is not digits, e164 or national", m.phoneFormat))
+	}
+	if m.phoneRegion != "" && !phonenumbers.GetSupportedRegions()[m.phoneRegion] {
+		errs = append(errs, fmt.Errorf("phone_region: %q is not the ISO 3166 code of a region, such as ID", m.phoneRegion))
+	}
+	return errs
+}
+
+// compileField returns nil for a field that is not sent.
+func compileField(field Field, source any) (*mappedField, error) {
+	f := &mappedField{Field: field}
+	switch {
+	case field.Kind == ID:
+		if source != nil {
+			return nil, fmt.Errorf("%s: is the user ID and cannot be mapped; see events.user_id", field.Name)
+		}
+		return f, nil
+	case source == nil:
+		if field.Required {
+			return nil, fmt.Errorf("%s: is required and has no expression", field.Name)
+		}
+		return nil, nil
+	case field.Kind == Object:
+		var err error
+		f.entries, err = compileEntries(field.Name, source)
+		return f, err
+	}
+	var err error
+	f.expression, err = compileSource(field.Name, source)
+	return f, err
+}
+
+func compileSource(name string, source any) (*Expression, error) {
+	src, ok := source.(string)
+	if !ok {
+		return nil, fmt.Errorf("%s: must be an expression in text", name)
+	}
+	e, err := CompileExpression(src)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return e, nil
+}
+
+func (f *mappedField) expressions() []*Expression {
+	if f.expression != nil {
+		return []*Expression{f.expression}
+	}
+	var all []*Expression
+	for _, e := range f.entries {
+		all = append(all, e.expression)
+	}
+	return all
+}
+
+// Columns returns the names of the columns that the mapping reads, sorted.
+func (m *Mapping) Columns() []string { return slices.Clone(m.columns) }
+
+// Payload returns what c, an Upsert, sends, and which optional values it leaves
+// out and why. The error is an *InvalidError. The same change always gives the
+// same bytes.
+func (m *Mapping) Payload(c *Change) (Payload, []Omission, error) {
+	w := newObjectWriter()
+	var omissions []Omission
+	for i := range m.fields {
+		f := &m.fields[i]
+		var reason string
+		var err error
+		switch f.Kind {
+		case ID:
+			err = f.writeID(w, c.User)
+		case Object:
+			var left []Omission
+			left, err = m.writeEntries(w, f, c.Columns)
+			omissions = append(omissions, left...)
+		default:
+			reason, err = m.write(w, f, c.Columns)
+		}
+		if err != nil {
+			return Payload{}, nil, err
+		}
+		if reason != "" {
+			omissions = append(omissions, Omission{Field: f.Name, Reason: reason})
+		}
+	}
+	return Payload{User: c.User, Body: w.close()}, omissions, nil
+}
+
+// writeID sends the ID as it is: two users must never become one, so it is
+// neither shortened nor cleaned.
+func (f *mappedField) writeID(w *objectWriter, id string) error {
+	switch {
+	case strings.TrimSpace(id) == "":
+		return &InvalidError{Field: f.Name, Code: "missing"}
+	case !utf8.ValidString(id): // JSON would replace the bytes
+		return &InvalidError{Field: f.Name, Code: "invalid"}
+	case f.Max > 0 && longer(id, f.Max):
+		return &InvalidError{Field: f.Name, Code: "too_long"}
+	}
+	w.text(f.Name, id)
+	return nil
+}
+
+// write adds the field to w, or says why it has no value.
+func (m *Mapping) write(w *objectWriter, f *mappedField, row map[string]any) (reason string, err error) {
+	v, err := f.expression.Eval(row)
+	if err != nil && f.Required {
+		return "", &InvalidError{Field: f.Name, Code: "expression"}
+	}
+	if _, ok := v.(Unavailable); ok {
+		if f.Required || m.onUnavailable == UnavailableFail {
+			return "", &InvalidError{Field: f.Name, Code: "unavailable"}
+		}
+		return OmittedUnavailable, nil
+	}
+	s, ok := "", false
+	if err == nil {
+		s, ok = m.normalize(f.Field, v)
+	}
+	switch {
+	case ok && s != "":
+		w.text(f.Name, s)
+		return "", nil
+	case f.Required && ok:
+		return "", &InvalidError{Field: f.Name, Code: "missing"}
+	case f.Required:
+		return "", &InvalidError{Field: f.Name, Code: "invalid"}
+	}
+	m.writeNull(w, f.Name, `""`)
+	if ok {
+		return OmittedNull, nil
+	}
+	return OmittedInvalid, nil
+}
+
+// normalize returns the text to send for v. It is empty for a blank value, and
+// not ok if the destination could not use the value.
+func (m *Mapping) normalize(f Field, v any) (s string, ok bool) {
+	s, ok = asText(v)
+	if !ok {
+		return "", false
+	}
+	if s = cleanText(s); s == "" {
+		return "", true
+	}
+	switch f.Kind {
+	case Email:
+		s, ok = normalizeEmail(s)
+	case Phone:
+		s, ok = normalizePhone(s, m.phoneRegion, m.phoneFormat)
+	case URL:
+		s, ok = normalizeURL(s)
+	case Language:
+		s, ok = normalizeLanguage(s)
+	default:
+		if f.Max > 0 {
+			s = cut(s, f.Max)
+		}
+	}
+	if !ok || f.Max > 0 && longer(s, f.Max) {
+		return "", false
+	}
+	return s, true
+}
+
+// writeNull adds what stands for NULL under the policy, if anything does.
+func (m *Mapping) writeNull(w *objectWriter, name, empty string) {
+	switch m.onNull {
+	case NullEmpty:
+		w.raw(name, []byte(empty))
+	case NullNull:
+		w.raw(name, []byte("null"))
+	case NullOmit:
+	}
+}
+
+// objectWriter writes a JSON object, member by member.
+type objectWriter struct {
+	buf     bytes.Buffer
+	encoder *json.Encoder
+}
+
+func newObjectWriter() *objectWriter {
+	w := new(objectWriter)
+	w.encoder = json.NewEncoder(&w.buf)
+	w.encoder.SetEscapeHTML(false) // the vendors want the text, not a web page
+	w.buf.WriteByte('{')
+	return w
+}
+
+func (w *objectWriter) text(name, value string) {
+	w.name(name)
+	w.string(value)
+}
+
+// raw adds a value that is JSON already.
+func (w *objectWriter) raw(name string, value []byte) {
+	w.name(name)
+	w.buf.Write(value)
+}
+
+func (w *objectWriter) name(name string) {
+	if w.buf.Len() > 1 {
+		w.buf.WriteByte(',')
+	}
+	w.string(name)
+	w.buf.WriteByte(':')
+}
+
+func (w *objectWriter) string(s string) {
+	_ = w.encoder.Encode(s)         // a string and a buffer: nothing can fail
+	w.buf.Truncate(w.buf.Len() - 1) // Encode ends with a line break
+}
+
+func (w *objectWriter) close() []byte {
+	w.buf.WriteByte('}')
+	return w.buf.Bytes()
+}
+
+// or returns v, or the default if v is not set.
+func or[T ~string](v, def T) T {
+	if v == "" {
+		return def
+	}
+	return v
+}
