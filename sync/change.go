@@ -71,25 +71,25 @@ func (c *Change) Heap() int {
 	const entry = 64 // a map slot: string header, interface, and the slack of a half-full table
 	n := 256 + len(c.User)
 	for name, v := range c.Columns {
-		n += entry + len(name) + heap(v)
+		n += entry + len(name) + heapOf(v)
 	}
 	return n
 }
 
-func heap(v any) int {
+func heapOf(v any) int {
 	switch v := v.(type) {
 	case string:
 		return len(v)
 	case []any:
 		n := 16 * len(v)
 		for _, e := range v {
-			n += heap(e)
+			n += heapOf(e)
 		}
 		return n
 	case map[string]any:
 		n := 0
 		for k, e := range v {
-			n += 64 + len(k) + heap(e)
+			n += 64 + len(k) + heapOf(e)
 		}
 		return n
 	default:

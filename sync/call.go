@@ -1,0 +1,262 @@
+package sync
+
+import (
+	"time"
+
+	"usersync/metrics"
+)
+
+// Call is one call to make: the lane wants to know what became of it.
+type Call struct {
+	Payload  Payload
+	Position Position // of the change
+	Started  time.Time
+	// Probe says that the lane is held: the credentials are to be read again first.
+	Probe bool
+
+	user    *user
+	pending *pending
+	start   moment
+}
+
+// Next returns the call to start now, or nil if there is none. The caller
+// brings it back with Done.
+func (l *Lane) Next(now time.Time) *Call {
+	l.ring(now)
+	l.retry(now)
+	if l.inflight >= l.cfg.Concurrency || l.limit.wait(now) > 0 {
+		return nil
+	}
+	if l.blame.held {
+		return l.probe(now)
+	}
+	for u := l.pop(false); u != nil; u = l.pop(false) {
+		if c := l.start(now, u); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// pop takes the next ready user. The two queues take turns: those who fail
+// again and again must not starve the others, nor the other way round. On a
+// held lane new arrivals go first: what failed before may fail for its own sake.
+func (l *Lane) pop(held bool) *user {
+	first, second := &l.fresh, &l.again
+	if l.turn && !held {
+		first, second = second, first
+	}
+	l.turn = !l.turn
+	for _, q := range []*fifo{first, second} {
+		for u := q.pop(); u != nil; u = q.pop() {
+			if u.state == ready {
+				return u
+			}
+		}
+	}
+	return nil
+}
+
+// probe returns the next call of a held lane: one at a time, further and
+// further apart.
+func (l *Lane) probe(now time.Time) *Call {
+	b := &l.blame
+	if b.probing || b.probeAt.After(now) {
+		return nil
+	}
+	for {
+		var u *user
+		if b.turn && l.fresh.len() == 0 && len(l.control) > 0 && l.active > 0 {
+			u = l.controlUser()
+		} else if u = l.pop(true); u == nil {
+			return nil
+		}
+		b.turn = !b.turn
+		if c := l.start(now, u); c != nil {
+			c.Probe, b.probing = true, true
+			return c
+		}
+	}
+}
+
+// probes reports whether a probe could be made although nobody is ready.
+func (l *Lane) probes() bool {
+	return l.blame.held && l.blame.turn && len(l.control) > 0 && l.active > 0
+}
+
+// start begins the attempt whose turn it is, unless the change needs no call,
+// must wait, or is given up.
+func (l *Lane) start(now time.Time, u *user) *Call {
+	p := u.cur
+	if p.change.Op == Delete {
+		u.last, u.fault = nil, fault{} // nothing is wanted of this user any more
+		l.m.Lane.Deliveries.Nothing.Inc()
+		l.settle(now, u)
+		return nil
+	}
+	if u.fence.After(now) && u.unsure != p {
+		l.rest(u, u.fence)
+		return nil
+	}
+	if reason := l.judge(now, u); reason != "" {
+		l.giveUp(now, u, reason, u.fault.code, u.fault.field)
+		return nil
+	}
+	if p.payload.Body == nil {
+		payload, omitted, err := l.cfg.Mapper.Payload(&p.change)
+		for _, o := range omitted {
+			l.m.Lane.FieldsOmitted.Of(o.Field, o.Reason).Inc()
+		}
+		if err != nil {
+			code, field := invalid(err)
+			l.giveUp(now, u, reasonInvalid, code, field)
+			return nil
+		}
+		p.payload = payload
+	}
+	if p.attempts == 0 {
+		l.m.Lane.QueueWait.Observe(now.Sub(p.since).Seconds())
+	}
+	p.attempts++
+	l.become(u, calling)
+	l.inflight++
+	l.limit.start(now)
+	return &Call{Payload: p.payload, Position: p.change.Position, Started: now, user: u, pending: p, start: l.moment()}
+}
+
+// Done brings a call back. err is nil, or what the destination said.
+func (l *Lane) Done(now time.Time, c *Call, err error) {
+	u, p, end := c.user, c.pending, l.moment()
+	l.inflight--
+	if c.Probe {
+		l.blame.probing = false
+	}
+	e := asCallError(err)
+	if e != nil && c.Probe {
+		l.blame.probed(now)
+	}
+	if e != nil && e.Ambiguous {
+		l.unsure(now, u, p, e.Code)
+	}
+	switch {
+	case e == nil:
+		l.delivered(now, c)
+	case p.control:
+		l.endControl(now, u)
+	case e.Unsent || e.Throttled:
+		if e.Throttled {
+			l.limit.throttled(now, c.start, end, e.RetryAfter, l.probePace)
+		}
+		p.attempts--
+		l.succeed(u)
+		l.enqueue(u)
+	default:
+		l.failed(now, c, end, e)
+	}
+	l.m.Lane.Attempts.Of(label(e)).Inc()
+	if e != nil {
+		l.endDoubts(now, u)
+	}
+}
+
+func label(e *CallError) string {
+	switch {
+	case e == nil:
+		return OK.String()
+	case e.Unsent:
+		return "unsent"
+	default:
+		return e.Verdict.String()
+	}
+}
+
+// unsure notes that the outcome of an attempt of p is unknown: what is newer
+// waits for at least the length of a call, and p's payload may be applied later.
+func (l *Lane) unsure(now time.Time, u *user, p *pending, code string) {
+	l.m.Lane.Ambiguous.Of(code).Inc()
+	u.fence, u.unsure = now.Add(l.cfg.Timeout), p
+	if p.control {
+		u.last = p // what the destination held before: only something newer is worth a confirm call
+	}
+	l.addDoubt(u, p, p.payload.Body, now.Add(l.cfg.Retry.ConfirmAfter))
+}
+
+// delivered notes that the destination holds the change.
+func (l *Lane) delivered(now time.Time, c *Call) {
+	u, p := c.user, c.pending
+	l.blame.succeeded(u.id, c.start)
+	l.limit.succeeded(now)
+	if l.tookBack(u, p) {
+		l.blame.believed = now.Add(doubted)
+		l.reprieve(func(l *Letter) bool { return l.Reason == reasonRejected || l.Reason == reasonRefused })
+	}
+	if p.retrial {
+		l.reprieve((*Letter).retriable)
+	}
+	u.fault = fault{}
+	if p.control {
+		l.endControl(now, u)
+		return
+	}
+	l.m.Lane.Deliveries.Delivered.Inc()
+	l.m.Lane.LastSuccess.Set(float64(now.UnixMilli()) / 1000)
+	if !p.confirm && !p.source.IsZero() {
+		l.m.Lane.EventDelivery.Observe(now.Sub(p.source).Seconds())
+	}
+	if len(u.doubts) > 0 {
+		u.last, u.lastAt = p, c.Started
+	}
+	if u.next != nil {
+		u.next.change.FillFrom(&p.change) // what an event leaves out has not changed
+	}
+	l.remember(u, p)
+	l.settle(now, u)
+}
+
+// failed notes a failure that may be the user's or the destination's.
+func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
+	u, f := c.user, &c.user.fault
+	again := f.failures > 0
+	f.failures++
+	f.failed, f.at, f.weighed = end, now, false
+	f.verdict, f.code, f.field = e.Verdict, e.Code, e.Field
+	if e.Verdict != Failed {
+		f.body = c.Payload.Body
+	}
+	if f.pace == nil {
+		f.pace = l.cfg.Retry.pace(l.cfg.Retry.Max)
+	}
+	l.m.Lane.Retries.Of(e.Verdict.String()).Inc()
+	l.blame.failed(now, u.id, c.start, end, e, l.active == 1, again)
+	delay := f.pace()
+	if l.frozen(u) && u.cur.attempts < strikes {
+		delay = time.Second
+	}
+	l.succeed(u)
+	l.rest(u, now.Add(delay))
+}
+
+// succeed puts a newer change in the place of one that was not delivered.
+func (l *Lane) succeed(u *user) {
+	if u.next == nil || l.frozen(u) && u.next.change.Op != Delete {
+		return
+	}
+	p := u.next
+	u.next = nil
+	l.replace(u, p)
+}
+
+// State names what keeps the lane from running, as metrics do, and the code of
+// the answer that did it.
+func (l *Lane) State(now time.Time) (state, code string) {
+	switch {
+	case l.blame.held:
+		return l.blame.reason.String(), l.blame.code
+	case l.limit.paused.After(now):
+		return metrics.StateThrottled, ""
+	case l.release.latched:
+		return metrics.StateLatched, ""
+	default:
+		return metrics.StateRunning, ""
+	}
+}

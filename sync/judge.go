@@ -1,0 +1,187 @@
+package sync
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"time"
+)
+
+// judge weighs the user's last failure, now that its next attempt would begin,
+// and returns the reason to give its change up, or "".
+func (l *Lane) judge(now time.Time, u *user) string {
+	f, p := &u.fault, u.cur
+	if f.failed == 0 {
+		return ""
+	}
+	believed := f.verdict != Failed && l.blame.believes(now)
+	if !f.weighed && l.blame.contrast(u.id, f.failed) {
+		if believed {
+			f.charged++
+			if p.attempts > 0 {
+				p.charged++
+			}
+		} else {
+			f.contrast += now.Sub(f.at)
+		}
+	}
+	f.weighed = true
+	if p.retrial && p.attempts == 0 {
+		return "" // one more attempt, whatever was known before
+	}
+	p.retrial = false
+	switch {
+	case believed && p.charged >= strikes:
+		return f.verdict.String()
+	case f.contrast >= l.cfg.Retry.GiveUpAfter && p.attempts >= strikes:
+		return reasonExhausted
+	default:
+		return ""
+	}
+}
+
+// tookBack reports whether the delivery of p shows that the destination
+// accepts now what it rejected before. A refusal that ended with a hold does
+// not count: somebody has mended the credentials.
+func (l *Lane) tookBack(u *user, p *pending) bool {
+	f := &u.fault
+	if f.body == nil || !bytes.Equal(f.body, p.payload.Body) {
+		return false
+	}
+	return f.verdict == Rejected || !l.blame.since.After(f.at)
+}
+
+// frozen says that the user has failed for so long that its change must be
+// judged before another may take its place: else a user that changes faster
+// than it is retried would never be given up, and hold the frontier for ever.
+func (l *Lane) frozen(u *user) bool {
+	return u.fault.charged >= strikes || u.fault.contrast >= l.cfg.Retry.GiveUpAfter
+}
+
+// giveUp makes u's change eligible for the dead-letter topic.
+func (l *Lane) giveUp(now time.Time, u *user, reason, code, field string) {
+	p := u.cur
+	u.letter = &Letter{From: p.change.Position, To: p.change.Position, Reason: reason, Code: code, Field: field,
+		Attempts: p.attempts, Change: &p.change, Failed: now, count: 1, user: u}
+	l.become(u, eligible)
+	l.release.add(now, u.letter)
+}
+
+// pardon takes a letter back: its change gets another chance.
+func (l *Lane) pardon(letter *Letter) {
+	u := letter.user
+	l.release.remove(letter)
+	u.letter = nil
+	if u.next != nil {
+		p := u.next
+		u.next = nil
+		l.replace(u, p)
+	}
+	u.cur.retrial, u.cur.attempts = true, 0
+	l.enqueue(u)
+}
+
+// retry gives one of many another chance while the latch is closed.
+func (l *Lane) retry(now time.Time) {
+	l.release.check(now)
+	if letter := l.release.trial(now, l.cfg.Retry.Max); letter != nil {
+		l.pardon(letter)
+	}
+}
+
+// reprieve pardons all letters that match: their ground has gone.
+func (l *Lane) reprieve(match func(*Letter) bool) {
+	for _, letter := range slices.Clone(l.release.letters) {
+		if letter.retriable() && match(letter) {
+			l.pardon(letter)
+		}
+	}
+}
+
+// Letter returns a letter to write now, or nil. The caller brings it back with
+// Written; until then there is no other.
+func (l *Lane) Letter(now time.Time) *Letter {
+	letter := l.release.next(now)
+	if letter != nil && letter.user != nil {
+		l.become(letter.user, writing)
+	}
+	return letter
+}
+
+// patience is how long the lane waits before it tries to write a letter again.
+const patience = 5 * time.Second
+
+// Written brings a letter back; ok says that the dead-letter topic has it.
+func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
+	u := letter.user
+	letter.writing = false
+	if !ok {
+		l.m.DeadLetters.WriteFailures.Inc()
+		letter.due = now.Add(patience)
+		if u != nil {
+			l.become(u, eligible)
+		}
+		return
+	}
+	l.release.remove(letter)
+	if letter.disguised() {
+		l.release.written = append(l.release.written, now)
+	}
+	l.m.DeadLetters.Written.Of(letter.Reason).Add(float64(letter.count))
+	if u == nil {
+		l.bad.written(letter)
+		return
+	}
+	l.m.Lane.Deliveries.DeadLetter.Inc()
+	u.letter, u.fault = nil, fault{}
+	l.settle(now, u)
+}
+
+// controls is how many delivered payloads are remembered, each of another user.
+const controls = 4
+
+// remember keeps a delivered payload to compare with.
+func (l *Lane) remember(u *user, p *pending) {
+	if u.next != nil {
+		return
+	}
+	l.forgetControl(u.id)
+	if len(l.control) == controls {
+		l.control = l.control[:controls-1]
+	}
+	l.control = slices.Insert(l.control, 0, &pending{change: p.change, payload: p.payload, control: true})
+}
+
+// forgetControl forgets a payload that is no longer the newest of its user.
+func (l *Lane) forgetControl(id string) {
+	l.control = slices.DeleteFunc(l.control, func(p *pending) bool { return p.change.User == id })
+}
+
+// controlUser gives the newest remembered payload the slot of its user. That
+// user has nothing newer, or the payload would be forgotten.
+func (l *Lane) controlUser() *user {
+	l.m.Lane.ControlCalls.Inc()
+	p := *l.control[0]
+	u := l.users[p.change.User]
+	if u == nil {
+		u = &user{id: p.change.User, at: p.change.Position}
+		l.users[u.id] = u
+	}
+	u.cur = &p
+	return u
+}
+
+// endControl frees the user's slot.
+func (l *Lane) endControl(now time.Time, u *user) {
+	u.cur = nil
+	l.become(u, idle)
+	l.promote(now, u)
+}
+
+// invalid reads a mapper's error.
+func invalid(err error) (code, field string) {
+	if e, ok := errors.AsType[*InvalidError](err); ok {
+		return e.Code, e.Field
+	}
+	return "mapping", ""
+}

@@ -1,0 +1,263 @@
+package sync
+
+import (
+	"errors"
+	"time"
+
+	"usersync/metrics"
+)
+
+// Mapper makes the payload of a change. Its error is an *InvalidError.
+type Mapper interface {
+	Payload(c *Change) (Payload, []Omission, error)
+}
+
+// LaneConfig is what a lane needs to know.
+type LaneConfig struct {
+	Mapper      Mapper
+	Concurrency int           // calls in flight
+	Timeout     time.Duration // of a call
+	Retry       Retry
+	Release     Release
+	Metrics     *metrics.Destination
+}
+
+// Lane is the way of changes to one destination. The newest change of each user
+// waits; at most one of each user is in flight. It is a state machine without
+// goroutines: one loop puts changes in (Submit, Undecodable), takes calls and
+// letters out (Next, Letter) and brings back what became of them (Done,
+// Written). None of its methods may be called concurrently.
+//
+// A lane lives as long as its process. On revoke, Drop forgets what waits, but
+// not who had failed how often, nor that the destination is in trouble.
+type Lane struct {
+	cfg LaneConfig
+	m   *metrics.Destination
+
+	users    map[string]*user
+	fresh    fifo // never tried since they arrived
+	again    fifo // tried before
+	turn     bool // which of the two is next
+	alarms   alarms
+	inflight int
+	active   int // users with a change to deliver: ready, resting or calling
+	bytes    int
+	open     int // doubts
+	tick     moment
+
+	blame   blame
+	limit   *limit
+	release release
+	bad     undecodable
+	control []*pending // the last delivered payloads, newest first, of different users
+}
+
+// NewLane returns an empty lane.
+func NewLane(cfg LaneConfig) *Lane {
+	l := &Lane{cfg: cfg, m: cfg.Metrics, users: make(map[string]*user), limit: newLimit(), bad: newUndecodable()}
+	l.release.Release = cfg.Release
+	l.blame.newPace = l.probePace
+	return l
+}
+
+func (l *Lane) probePace() func() time.Duration { return l.cfg.Retry.pace(longestProbe) }
+
+func (l *Lane) moment() moment {
+	l.tick++
+	return l.tick
+}
+
+// SetRate sets how many calls may start in a second; 0 means no limit.
+func (l *Lane) SetRate(now time.Time, perSecond float64) { l.limit.setMax(now, perSecond) }
+
+// Bytes is the heap that waiting changes occupy.
+func (l *Lane) Bytes() int { return l.bytes }
+
+// InFlight is how many calls were taken with Next and not yet brought back.
+func (l *Lane) InFlight() int { return l.inflight }
+
+// Submit puts a change in; hold is its place in what may be committed. If the
+// time possibly is not zero, a former owner of the partition may have sent the
+// change, and the destination may apply that call until then.
+func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
+	l.bad.decoded(now, c.Position.Topic, &l.release)
+	u := l.users[c.User]
+	if u == nil {
+		u = &user{id: c.User}
+		l.users[c.User] = u
+	}
+	if n := u.newest(); n != nil && n.change.Position.SamePartition(c.Position) && c.Position.Offset <= n.change.Position.Offset {
+		hold.Release() // ordered by position, not by arrival
+		l.m.Events.Stale.Inc()
+		return
+	}
+	if u.at.Topic != "" && !u.at.SamePartition(c.Position) {
+		l.m.Lane.PartitionConflicts.Inc()
+	}
+	u.at = c.Position
+	l.forgetControl(c.User)
+	p := &pending{change: c, places: []place{{c.Position, hold}}, heap: c.Heap(), since: now, source: c.Source}
+	if possibly.After(now) && c.Op != Delete {
+		if payload, _, err := l.cfg.Mapper.Payload(&c); err == nil {
+			l.addDoubt(u, p, payload.Body, possibly)
+		}
+	}
+	l.arrive(now, u, p)
+}
+
+// arrive puts p where it belongs: in the place of the waiting change, behind
+// the one in flight or being judged, or at the end of the queue.
+func (l *Lane) arrive(now time.Time, u *user, p *pending) {
+	l.bytes += p.heap
+	switch {
+	case u.cur == nil:
+		u.cur = p
+		l.enqueue(u)
+	case l.replaceable(u, p):
+		l.replace(u, p)
+		if u.state == eligible {
+			l.release.remove(u.letter)
+			u.letter = nil
+			l.enqueue(u)
+		}
+	case u.next == nil:
+		u.next = p
+	default:
+		l.bytes -= u.next.heap + p.heap
+		p.absorb(u.next)
+		u.next = p
+		l.bytes += p.heap
+		l.m.Events.Coalesced.Inc()
+	}
+}
+
+// replaceable reports whether p may take the place of u's current change now.
+func (l *Lane) replaceable(u *user, p *pending) bool {
+	switch u.state {
+	case calling, writing:
+		return false
+	case eligible: // it waits for release, which a user that keeps changing must not put off for ever
+		return p.change.Op == Delete || l.release.latched
+	default:
+		return p.change.Op == Delete || !l.frozen(u)
+	}
+}
+
+// replace lets p stand for u's current change, which keeps its turn.
+func (l *Lane) replace(u *user, p *pending) {
+	l.bytes -= u.cur.heap + p.heap
+	p.absorb(u.cur)
+	u.cur = p
+	l.bytes += p.heap
+	l.m.Events.Coalesced.Inc()
+}
+
+// Undecodable notes a record that no decoder understands.
+func (l *Lane) Undecodable(at Position, code string, hold Hold) {
+	l.bad.add(at, code, hold, &l.release)
+}
+
+// Decoded notes that a record of topic was understood but holds no change.
+func (l *Lane) Decoded(now time.Time, topic string) { l.bad.decoded(now, topic, &l.release) }
+
+// enqueue makes u ready: its change takes its turn.
+func (l *Lane) enqueue(u *user) {
+	l.become(u, ready)
+	if u.cur.attempts == 0 {
+		l.fresh.push(u)
+	} else {
+		l.again.push(u)
+	}
+}
+
+// rest puts u's change off until due.
+func (l *Lane) rest(u *user, due time.Time) {
+	l.become(u, resting)
+	u.due = due
+	l.alarms.set(due, u)
+}
+
+func (l *Lane) become(u *user, s state) {
+	l.active += s.active() - u.state.active()
+	u.state = s
+}
+
+func (s state) active() int {
+	if s == ready || s == resting || s == calling {
+		return 1
+	}
+	return 0
+}
+
+// ring wakes the users whose time has come.
+func (l *Lane) ring(now time.Time) {
+	for u := l.alarms.due(now); u != nil; u = l.alarms.due(now) {
+		if u.state == resting && !u.due.After(now) {
+			l.enqueue(u)
+		}
+		l.endDoubts(now, u)
+	}
+}
+
+// Wake returns when the lane may have something to do although nothing new
+// comes in; zero for never.
+func (l *Lane) Wake(now time.Time) time.Time {
+	wake := earliest(l.alarms.next(), l.release.wake())
+	if l.fresh.len()+l.again.len() == 0 && !l.probes() || l.inflight >= l.cfg.Concurrency {
+		return wake
+	}
+	start := now.Add(l.limit.wait(now))
+	if l.blame.held {
+		if l.blame.probing {
+			return wake
+		}
+		if l.blame.probeAt.After(start) {
+			start = l.blame.probeAt
+		}
+	}
+	return earliest(wake, start)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// settle ends u's current change: it needs no further call.
+func (l *Lane) settle(now time.Time, u *user) {
+	l.bytes -= u.cur.heap
+	u.cur.release()
+	u.cur = nil
+	l.become(u, idle)
+	l.promote(now, u)
+}
+
+// promote makes u's newer change the current one.
+func (l *Lane) promote(now time.Time, u *user) {
+	if u.next != nil {
+		u.cur, u.next = u.next, nil
+		l.enqueue(u)
+	}
+	l.endDoubts(now, u)
+	l.forget(u)
+}
+
+// forget drops a user of whom nothing has to be known.
+func (l *Lane) forget(u *user) {
+	if u.cur == nil && len(u.doubts) == 0 && u.fault.failed == 0 {
+		delete(l.users, u.id)
+	}
+}
+
+// asCallError reads the outcome of a call.
+func asCallError(err error) *CallError {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*CallError](err); ok {
+		return e
+	}
+	return &CallError{Verdict: Failed, Code: "internal", Ambiguous: true}
+}

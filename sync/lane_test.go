@@ -1,0 +1,101 @@
+package sync
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var (
+	timeout  = &CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}
+	down     = &CallError{Verdict: Failed, Code: "http_503"}
+	rejected = &CallError{Verdict: Rejected, Code: "40002", Field: "107"}
+	refused  = &CallError{Verdict: Refused, Code: "http_401"}
+	busy     = &CallError{Verdict: Failed, Code: "http_429", Throttled: true, RetryAfter: 2 * time.Second}
+)
+
+func okay() reply { return reply{takes: 20 * time.Millisecond, applied: true} }
+
+func fails(err *CallError) reply { return reply{err: err, takes: 20 * time.Millisecond} }
+
+func (w *world) settled(t interface {
+	Errorf(string, ...any)
+	Helper()
+}) {
+	t.Helper()
+	if wrong := w.wrong(); len(wrong) > 0 {
+		t.Errorf("G1: users left wrong: %v\nhistory: %v", wrong, w.history)
+	}
+	if w.frontier() != len(w.log) {
+		t.Errorf("G2: frontier at %d of %d, held %v", w.frontier(), len(w.log), w.floor)
+	}
+	if n := w.lane.Bytes(); n != 0 {
+		t.Errorf("G6: %d bytes left of nothing", n)
+	}
+	if w.lane.active != 0 || w.lane.inflight != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || w.lane.bad.records != 0 {
+		t.Errorf("counts left: active %d, in flight %d, open %d, letters %d, undecodable %d",
+			w.lane.active, w.lane.inflight, w.lane.open, w.lane.release.waiting, w.lane.bad.records)
+	}
+}
+
+// TestLaneConverges is the lane against a naive model: whatever the destination
+// does and however often the worker is killed, once all is quiet it holds the
+// newest value of each user, or a letter says why not; and everything may be
+// committed.
+func TestLaneConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		mode := 0
+		draw := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(t, name) }
+		w.answer = func(c *Call) reply {
+			d := time.Duration(draw("ms", 400)) * time.Millisecond
+			switch {
+			case mode == 1:
+				return reply{err: down, takes: d}
+			case mode == 2:
+				return reply{err: rejected, takes: d}
+			case mode == 3:
+				return reply{err: refused, takes: d}
+			case mode == 4 && draw("throttle", 2) == 0:
+				return reply{err: busy, takes: d}
+			case mode == 5 && draw("lost", 3) == 0:
+				return reply{err: timeout, takes: 10 * time.Second}
+			case mode == 5 && draw("late", 2) == 0:
+				return reply{err: timeout, takes: 10 * time.Second, lands: time.Duration(1+draw("lands", 59)) * time.Second}
+			case mode == 5 && draw("reset", 2) == 0:
+				return reply{err: timeout, takes: d, applied: draw("applied", 2) == 0}
+			case mode == 6 && c.user.id == "u0":
+				return reply{err: rejected, takes: d}
+			case mode == 7 && draw("flaky", 3) == 0:
+				return reply{err: []*CallError{down, rejected, refused}[draw("how", 3)], takes: d}
+			default:
+				return reply{takes: d, applied: true}
+			}
+		}
+		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch draw("step", 10) {
+			case 0:
+				mode = draw("mode", 8)
+			case 1:
+				w.run(time.Duration(draw("seconds", 90)) * time.Second)
+			case 2:
+				if draw("kill", 3) == 0 {
+					w.kill(func(*flight) time.Duration {
+						return time.Duration(draw("landing", 61)-1) * time.Second
+					})
+				}
+			case 3:
+				w.write(fmt.Sprint("u", draw("user", 5)), nil)
+			case 4:
+				w.run(time.Duration(draw("ms", 900)) * time.Millisecond)
+			default:
+				w.write(fmt.Sprint("u", draw("user", 5)), fmt.Sprint("v", draw("value", 3), "-", i%4))
+			}
+		}
+		mode = 0
+		w.run(time.Hour)
+		w.settled(t)
+	})
+}

@@ -1,0 +1,148 @@
+package sync
+
+import (
+	"slices"
+	"time"
+)
+
+// Letter is a change, or a run of undecodable records, that is given up: once
+// it is in the dead-letter topic its place is released.
+type Letter struct {
+	// From and To are the first and the last position. They differ only for
+	// undecodable records, between which others may stand that decode.
+	From, To Position
+	Reason   string // one of Reasons
+	Code     string
+	Field    string
+	Attempts int
+	Change   *Change // nil for undecodable records
+	Failed   time.Time
+
+	count   int // records
+	user    *user
+	run     *run
+	due     time.Time
+	gone    bool // withdrawn or written
+	writing bool
+}
+
+// The reasons of dead letters.
+const (
+	reasonInvalid     = "invalid_payload"
+	reasonRejected    = "rejected"
+	reasonRefused     = "refused"
+	reasonExhausted   = "retries_exhausted"
+	reasonUndecodable = "undecodable"
+)
+
+// disguised reports whether the letter's cause could be an outage of part of
+// the destination.
+func (l *Letter) disguised() bool { return l.Reason == reasonExhausted || l.Reason == reasonRefused }
+
+// retriable reports whether another attempt could end otherwise.
+func (l *Letter) retriable() bool {
+	return l.user != nil && !l.gone && !l.writing && l.Reason != reasonInvalid
+}
+
+// Release says how many may be given up before it is no coincidence.
+type Release struct {
+	Budget int           // 0: no limit
+	Settle time.Duration // how long a letter waits for others that fail with it
+}
+
+// release holds back what has been given up. A dead letter cannot be taken
+// back, so each waits to see how many others there are. More than the budget is
+// no coincidence: the latch closes, none is written, and those that can be are
+// tried again, one by one. It opens when few enough are left.
+type release struct {
+	Release
+	letters   []*Letter // in order of due
+	waiting   int       // records of letters that are not written
+	disguised int       // of those, letters whose cause could be an outage
+	written   []time.Time
+	latched   bool
+	retryAt   time.Time // when latched: the next retrial
+}
+
+// memory is how long a written letter counts against the budget, if its cause
+// could be an outage.
+const memory = time.Hour
+
+func (r *release) add(now time.Time, l *Letter) {
+	l.due = now.Add(r.Settle)
+	r.letters = append(r.letters, l)
+	r.count(l, 1)
+}
+
+// remove forgets a letter: it is written, or its change gets another chance.
+func (r *release) remove(l *Letter) {
+	l.gone = true
+	r.count(l, -1)
+}
+
+func (r *release) count(l *Letter, sign int) {
+	r.waiting += sign * l.count
+	if l.disguised() {
+		r.disguised += sign
+	}
+}
+
+// check closes or opens the latch.
+func (r *release) check(now time.Time) {
+	for len(r.letters) > 0 && r.letters[0].gone {
+		r.letters = r.letters[1:]
+	}
+	for len(r.written) > 0 && now.Sub(r.written[0]) >= memory {
+		r.written = r.written[1:]
+	}
+	n := r.waiting
+	if r.disguised > 0 {
+		n += len(r.written)
+	}
+	was := r.latched
+	r.latched = r.Budget > 0 && r.waiting > 0 && n > r.Budget
+	if r.latched && !was {
+		r.retryAt = now
+	}
+}
+
+// next returns the letter to write now, if there is one. One is written at a
+// time: if the topic cannot be written to, the others would fare no better.
+func (r *release) next(now time.Time) *Letter {
+	r.check(now)
+	if r.latched || len(r.letters) == 0 {
+		return nil
+	}
+	l := r.letters[0]
+	if l.writing || l.due.After(now) {
+		return nil
+	}
+	l.writing = true
+	return l
+}
+
+// trial returns the next letter to give another chance while the latch is
+// closed, if one is due.
+func (r *release) trial(now time.Time, interval time.Duration) *Letter {
+	if !r.latched || r.retryAt.After(now) {
+		return nil
+	}
+	r.retryAt = now.Add(interval)
+	i := slices.IndexFunc(r.letters, (*Letter).retriable)
+	if i < 0 {
+		return nil
+	}
+	return r.letters[i]
+}
+
+// wake is when next or trial may have something; zero for never.
+func (r *release) wake() time.Time {
+	switch {
+	case r.latched:
+		return r.retryAt
+	case len(r.letters) == 0 || r.letters[0].writing:
+		return time.Time{}
+	default:
+		return r.letters[0].due
+	}
+}

@@ -1,0 +1,83 @@
+package sync
+
+import "time"
+
+// run is a stretch of undecodable records of one partition, held at its first.
+type run struct {
+	from, to Position
+	count    int
+	code     string // of the first
+	hold     Hold
+	letter   *Letter // once it is given up
+}
+
+// longestList bounds the runs that wait in one partition. Past it the newest
+// grows, over good records too: whoever writes the letters decodes each record
+// of a run again and leaves out those that can be.
+const longestList = 1000
+
+// partition is a partition of a topic as a key.
+type partition struct {
+	topic string
+	id    int
+}
+
+// undecodable keeps the records that no decoder understands. They are no user's
+// fault and no destination's: a topic may have changed its format. So none is
+// given up before a later record of its topic has decoded, and then the budget
+// applies. They are kept as ranges: a flood costs no memory.
+type undecodable struct {
+	fresh   map[string][]*run // by topic: nothing decoded since
+	last    map[partition]*run
+	runs    map[partition]int
+	records int
+}
+
+func newUndecodable() undecodable {
+	return undecodable{fresh: make(map[string][]*run), last: make(map[partition]*run), runs: make(map[partition]int)}
+}
+
+// add notes a record and keeps its hold until its letter is written, or gives
+// it back at once where an earlier record of the same run is held.
+func (d *undecodable) add(at Position, code string, hold Hold, r *release) {
+	d.records++
+	key := partition{at.Topic, at.Partition}
+	last := d.last[key]
+	switch {
+	case last == nil || last.letter != nil && (last.letter.writing || d.runs[key] < longestList):
+		last = &run{from: at, to: at, count: 1, code: code, hold: hold}
+		d.last[key] = last
+		d.runs[key]++
+		d.fresh[at.Topic] = append(d.fresh[at.Topic], last)
+		return
+	case last.letter != nil:
+		last.letter.To = at
+		last.letter.count++
+		r.waiting++
+	}
+	last.to = at
+	last.count++
+	hold.Release()
+}
+
+// decoded gives up the runs of a topic: a later record of it has decoded, so
+// the fault is theirs.
+func (d *undecodable) decoded(now time.Time, topic string, r *release) {
+	for _, run := range d.fresh[topic] {
+		run.letter = &Letter{From: run.from, To: run.to, Reason: reasonUndecodable, Code: run.code,
+			Failed: now, count: run.count, run: run}
+		r.add(now, run.letter)
+	}
+	delete(d.fresh, topic)
+}
+
+// written forgets a run and releases its place.
+func (d *undecodable) written(l *Letter) {
+	key := partition{l.From.Topic, l.From.Partition}
+	if d.last[key] == l.run {
+		delete(d.last, key)
+	}
+	d.runs[key]--
+	d.records -= l.count
+	l.run.hold.Release()
+}

@@ -1,0 +1,132 @@
+package sync
+
+import "time"
+
+// Hold is a place in what may be committed: as long as it is not released, the
+// offset of its change, and all above it, are not.
+type Hold interface{ Release() }
+
+// place is a hold together with where it stands.
+type place struct {
+	at   Position
+	hold Hold
+}
+
+// pending is one change on its way to the destination.
+type pending struct {
+	change  Change
+	payload Payload // set when it is first sent
+	places  []place // one for each partition that the user's changes came from
+	heap    int     // bytes that count against the window
+	since   time.Time
+	source  time.Time // of the oldest change that this one stands for
+
+	attempts int
+	charged  int // of those, failures shown to be this change's own
+	retrial  bool
+	confirm  bool   // a delivered payload, sent once more: see doubt.go
+	control  bool   // a delivered payload, sent to have someone to compare with: see blame.go
+	doubt    *doubt // the newest attempt whose outcome is unknown
+}
+
+// absorb lets p stand for older, a change of the same user that was not
+// delivered. p keeps older's place, the lower bound of both: the newer offset
+// must not be all that remains of the older one if p is never delivered.
+func (p *pending) absorb(older *pending) {
+	p.change.FillFrom(&older.change)
+	own := p.places
+	p.places = older.places
+	older.places = nil
+next:
+	for _, mine := range own {
+		for _, his := range p.places {
+			if his.at.SamePartition(mine.at) {
+				mine.hold.Release()
+				continue next
+			}
+		}
+		p.places = append(p.places, mine)
+	}
+	if p.doubt == nil || older.doubt != nil && older.doubt.until.After(p.doubt.until) {
+		p.doubt = older.doubt
+	}
+	if older.source.Before(p.source) && !older.source.IsZero() {
+		p.source = older.source
+	}
+	p.since = older.since
+	p.heap = p.change.Heap()
+}
+
+// release gives up p's places: it is settled. While the outcome of an attempt
+// of p is unknown, the places pass to that doubt: a new owner has to read p
+// again to know that the attempt may still land.
+func (p *pending) release() {
+	if p.doubt != nil && p.doubt.open {
+		p.doubt.places = append(p.doubt.places, p.places...)
+	} else {
+		releaseAll(p.places)
+	}
+	p.places = nil
+}
+
+func releaseAll(places []place) {
+	for _, pl := range places {
+		pl.hold.Release()
+	}
+}
+
+// state says where a user's current change is.
+type state uint8
+
+const (
+	idle     state = iota // no change; an open doubt or a memory of failures keeps the user here
+	ready                 // in a queue
+	resting               // in backoff, until due
+	calling               // in flight
+	eligible              // given up, its dead letter waits for release
+	writing               // its dead letter is being written
+)
+
+// user is everything known of one user. cur is its current change, at most one
+// in flight; next is a newer one that must not touch cur: it is in flight, or
+// must be judged first.
+type user struct {
+	id        string
+	at        Position // of the newest change seen
+	state     state
+	cur, next *pending
+
+	due    time.Time // when resting: the end of it
+	fence  time.Time // changes newer than unsure wait until then
+	unsure *pending  // the change whose outcome set the fence
+
+	doubts []*doubt // open, see doubt.go
+	last   *pending // the newest delivered change, kept while there are doubts
+	lastAt time.Time
+
+	fault  fault // see blame.go
+	letter *Letter
+}
+
+// newest is the newest change that waits or is in flight.
+func (u *user) newest() *pending {
+	if u.next != nil {
+		return u.next
+	}
+	return u.cur
+}
+
+// inPartition reports whether a new owner of at's partition would meet u.
+func (u *user) inPartition(at Position) bool {
+	if u.at.SamePartition(at) {
+		return true
+	}
+	for _, d := range u.doubts {
+		for _, pl := range d.places {
+			if pl.at.SamePartition(at) {
+				return true
+			}
+		}
+	}
+	return false
+}

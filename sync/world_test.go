@@ -1,0 +1,263 @@
+package sync
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"usersync/metrics"
+)
+
+// world is a lane, one partition of changes and a destination, all in made-up
+// time: a test says what the destination does with each call.
+type world struct {
+	now  time.Time
+	lane *Lane
+	log  []Change
+	read int // the next offset to submit
+
+	floor map[int]int // places held of each offset, of the lane in use
+	owner int         // which lane it is: places of former ones mean nothing
+
+	flights []*flight
+	late    []landing
+	letters []*Letter
+	holds   map[string]string // what the destination has of each user
+	history []string          // every application, in order
+
+	// answer says what becomes of a call.
+	answer func(c *Call) reply
+}
+
+// reply is what the destination does with a call.
+type reply struct {
+	err     error
+	takes   time.Duration
+	applied bool
+	lands   time.Duration // if positive: it is applied only that long after the call was sent
+}
+
+type flight struct {
+	call  *Call
+	reply reply
+	end   time.Time
+}
+
+type landing struct {
+	at      time.Time
+	user    string
+	body    string
+	control bool
+}
+
+type testHold struct {
+	w      *world
+	owner  int
+	offset int
+}
+
+func (h testHold) Release() {
+	if h.owner != h.w.owner {
+		return
+	}
+	h.w.floor[h.offset]--
+	switch {
+	case h.w.floor[h.offset] < 0:
+		panic(fmt.Sprint("place released twice: ", h.offset))
+	case h.w.floor[h.offset] == 0:
+		delete(h.w.floor, h.offset)
+	}
+}
+
+// testMapper sends the column "v" as it is. "bad" makes the payload invalid.
+type testMapper struct{}
+
+func (testMapper) Payload(c *Change) (Payload, []Omission, error) {
+	if c.Columns["v"] == "bad" {
+		return Payload{}, nil, &InvalidError{Field: "v", Code: "missing"}
+	}
+	return Payload{User: c.User, Body: fmt.Appendf(nil, "%v", c.Columns["v"])}, nil, nil
+}
+
+var laneConfig = LaneConfig{
+	Mapper:      testMapper{},
+	Concurrency: 16,
+	Timeout:     10 * time.Second,
+	Retry: Retry{Initial: 200 * time.Millisecond, Multiplier: 2, Max: 30 * time.Second,
+		GiveUpAfter: 15 * time.Minute, ConfirmAfter: time.Minute},
+	Release: Release{Budget: 50, Settle: 10 * time.Second},
+}
+
+func newWorld() *world {
+	w := &world{
+		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), holds: map[string]string{}, floor: map[int]int{},
+		answer: func(*Call) reply { return reply{takes: 20 * time.Millisecond, applied: true} },
+	}
+	w.newLane()
+	return w
+}
+
+func (w *world) newLane() {
+	cfg := laneConfig
+	cfg.Metrics = metrics.New(nil, "test").For("test")
+	w.lane = NewLane(cfg)
+	w.owner++
+	w.floor = map[int]int{}
+}
+
+// write appends a change to the log; a nil value deletes the user.
+func (w *world) write(user string, v any) {
+	c := Change{User: user, Op: Upsert, Columns: map[string]any{"v": v},
+		Position: Position{Topic: "users", Offset: int64(len(w.log))}, Source: w.now}
+	if v == nil {
+		c.Op, c.Columns = Delete, nil
+	}
+	w.log = append(w.log, c)
+}
+
+// frontier is what may be committed.
+func (w *world) frontier() int {
+	f := w.read
+	for offset := range w.floor {
+		f = min(f, offset)
+	}
+	return f
+}
+
+// submit gives the lane all that was written. possibly is as in Lane.Submit, for
+// offsets below end.
+func (w *world) submit(possibly time.Time, end int) {
+	for ; w.read < len(w.log); w.read++ {
+		c := w.log[w.read]
+		c.Columns = maps.Clone(c.Columns)
+		w.floor[w.read]++
+		if w.read >= end {
+			possibly = time.Time{}
+		}
+		w.lane.Submit(w.now, c, testHold{w, w.owner, w.read}, possibly)
+	}
+}
+
+// turn lets everything happen that can happen now.
+func (w *world) turn() {
+	w.submit(time.Time{}, 0)
+	for c := w.lane.Next(w.now); c != nil; c = w.lane.Next(w.now) {
+		for _, f := range w.flights {
+			if f.call.user.id == c.user.id && f.call.Started.Add(f.reply.takes).After(w.now) {
+				panic("two calls in flight for " + c.user.id)
+			}
+		}
+		r := w.answer(c)
+		w.flights = append(w.flights, &flight{c, r, w.now.Add(r.takes)})
+		if r.lands > 0 {
+			w.late = append(w.late, landing{w.now.Add(r.lands), c.user.id, string(c.Payload.Body), c.pending.control})
+		}
+	}
+	for l := w.lane.Letter(w.now); l != nil; l = w.lane.Letter(w.now) {
+		w.letters = append(w.letters, l)
+		w.lane.Written(w.now, l, true)
+	}
+	w.lane.Observe(w.now)
+}
+
+// step moves to the next thing that happens, at the latest to until, and
+// reports whether there was one before it.
+func (w *world) step(until time.Time) bool {
+	w.turn()
+	next := until
+	for _, f := range w.flights {
+		next = earliest(next, f.end)
+	}
+	for _, l := range w.late {
+		next = earliest(next, l.at)
+	}
+	if wake := w.lane.Wake(w.now); !wake.IsZero() {
+		next = earliest(next, wake)
+	}
+	if next.Before(w.now) {
+		next = w.now
+	}
+	w.now = next
+	w.late = slices.DeleteFunc(w.late, func(l landing) bool {
+		if l.at.After(w.now) {
+			return false
+		}
+		w.apply(l.user, l.body)
+		return true
+	})
+	var ended []*flight
+	w.flights = slices.DeleteFunc(w.flights, func(f *flight) bool {
+		if f.end.After(w.now) {
+			return false
+		}
+		ended = append(ended, f)
+		return true
+	})
+	for _, f := range ended {
+		if f.reply.applied {
+			w.apply(f.call.user.id, string(f.call.Payload.Body))
+		}
+		w.lane.Done(w.now, f.call, f.reply.err)
+	}
+	return next.Before(until)
+}
+
+func (w *world) apply(user, body string) {
+	w.holds[user] = body
+	w.history = append(w.history, user+"="+body)
+}
+
+// run lets d pass.
+func (w *world) run(d time.Duration) {
+	for until := w.now.Add(d); w.step(until); {
+	}
+}
+
+// kill loses the lane with everything it knew. A call in flight is applied at
+// land, if it is to be applied. The new owner reads from the frontier on.
+//
+// A control call repeats a change that is settled, so a new owner cannot know of
+// it: one that is on the wire when its worker is killed is the case that the
+// guarantees name as not covered, and is not applied here.
+func (w *world) kill(land func(*flight) time.Duration) {
+	w.late = slices.DeleteFunc(w.late, func(l landing) bool { return l.control })
+	for _, f := range w.flights {
+		if d := land(f); d >= 0 && f.reply.lands == 0 && !f.call.pending.control {
+			w.late = append(w.late, landing{at: f.call.Started.Add(d), user: f.call.user.id, body: string(f.call.Payload.Body)})
+		}
+	}
+	w.flights = nil
+	from, end := w.frontier(), w.read+10_000
+	w.newLane()
+	w.read = from
+	w.submit(w.now.Add(laneConfig.Retry.ConfirmAfter), end)
+}
+
+// want is the newest value of each user that has one.
+func (w *world) want() map[string]string {
+	want := map[string]string{}
+	for _, c := range w.log {
+		if c.Op == Delete {
+			delete(want, c.User)
+		} else {
+			want[c.User] = fmt.Sprint(c.Columns["v"])
+		}
+	}
+	return want
+}
+
+// wrong lists the users that the destination has wrong and no letter explains.
+func (w *world) wrong() []string {
+	var wrong []string
+	for user, v := range w.want() {
+		explained := slices.ContainsFunc(w.letters, func(l *Letter) bool {
+			return l.Change != nil && l.Change.User == user && bytes.Equal(fmt.Append(nil, l.Change.Columns["v"]), []byte(v))
+		})
+		if w.holds[user] != v && !explained {
+			wrong = append(wrong, fmt.Sprintf("%s: has %q, want %q", user, w.holds[user], v))
+		}
+	}
+	return wrong
+}
