@@ -63,6 +63,9 @@ type decoder struct {
 func (d *decoder) batch(b protocol.RecordReader) error {
 	switch b := b.(type) {
 	case *protocol.ControlBatch:
+		// A response may begin with the marker of a transaction that began before
+		// it. Were that one opened later, its marker would be behind us.
+		d.aborts.reach(b.BaseOffset)
 		return d.control(b)
 	case *protocol.RecordBatch:
 		d.aborts.reach(b.BaseOffset)

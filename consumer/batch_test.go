@@ -158,6 +158,15 @@ func TestDecodePartition(t *testing.T) {
 			aborted: []fetch.ResponseTransaction{aborted(7, 0)},
 			want:    []int64{1}, next: 2,
 		},
+		"an abort's marker comes first, its records came before": {
+			from: 3,
+			batches: []batch{
+				marker(3, 7, false),
+				{base: 4, attrs: transactional, producer: 7, records: values(1, 4)}, marker(5, 7, true),
+			},
+			aborted: []fetch.ResponseTransaction{aborted(7, 2)},
+			want:    []int64{4}, next: 6,
+		},
 		"nothing but a marker":   {from: 3, batches: []batch{marker(3, 7, true)}, next: 4},
 		"a marker compacted out": {from: 3, batches: []batch{{base: 3, attrs: control | transactional}}, next: 4},
 	} {
