@@ -32,13 +32,13 @@ type Consumer struct {
 	// commit had announced that calls may be made for them.
 	EndAheadWaits prometheus.Counter
 
-	records  *prometheus.CounterVec
-	assigned *prometheus.GaugeVec
-	halted   *prometheus.GaugeVec
-	lag      *prometheus.GaugeVec
-	held     *prometheus.GaugeVec
-	left     *prometheus.GaugeVec
-	seconds  *prometheus.GaugeVec
+	records         *prometheus.CounterVec
+	assigned        *prometheus.GaugeVec
+	halted          *prometheus.GaugeVec
+	lag             *prometheus.GaugeVec
+	uncommitted     *prometheus.GaugeVec
+	headroom        *prometheus.GaugeVec
+	headroomSeconds *prometheus.GaugeVec
 
 	mu         sync.Mutex
 	partitions map[partitionKey]*Partition
@@ -96,12 +96,12 @@ func newConsumer(f factory) *Consumer {
 			"1 if the partition is owned but no longer read, by the reason.", "topic", "partition", "reason"),
 		lag: f.gaugeVec("consumer_lag_records",
 			"Log end minus the offset that may be committed.", "topic", "partition"),
-		held: f.gaugeVec("consumer_uncommitted_records",
+		uncommitted: f.gaugeVec("consumer_uncommitted_records",
 			"Offset up to which records were read minus the offset that may be committed.", "topic", "partition"),
-		left: f.gaugeVec("consumer_retention_headroom_records",
+		headroom: f.gaugeVec("consumer_retention_headroom_records",
 			"Records that retention may still delete before it deletes one that was not delivered.", "topic", "partition"),
-		seconds: f.gaugeVec("consumer_retention_headroom_seconds",
-			"Estimated time until retention deletes a record that was not delivered, from how the log's start moved in the last hours; "+
+		headroomSeconds: f.gaugeVec("consumer_retention_headroom_seconds",
+			"Time until retention deletes a record that was not delivered, if nothing more is delivered and the log's start moves on as in the last hours; "+
 				"+Inf while it does not move or nothing waits.", "topic", "partition"),
 		partitions: map[partitionKey]*Partition{},
 	}
@@ -118,13 +118,13 @@ func (c *Consumer) Assign(topic string, partition int) *Partition {
 	}
 	labels := k.labels()
 	p := &Partition{
-		Records:  c.records.WithLabelValues(k.topic),
-		consumer: c,
-		key:      k,
-		lag:      c.lag.WithLabelValues(labels...),
-		held:     c.held.WithLabelValues(labels...),
-		left:     c.left.WithLabelValues(labels...),
-		seconds:  c.seconds.WithLabelValues(labels...),
+		Records:         c.records.WithLabelValues(k.topic),
+		consumer:        c,
+		key:             k,
+		lag:             c.lag.WithLabelValues(labels...),
+		uncommitted:     c.uncommitted.WithLabelValues(labels...),
+		headroom:        c.headroom.WithLabelValues(labels...),
+		headroomSeconds: c.headroomSeconds.WithLabelValues(labels...),
 	}
 	c.partitions[k] = p
 	c.assigned.WithLabelValues(k.topic).Inc()
@@ -144,7 +144,7 @@ func (c *Consumer) Revoke(topic string, partition int) {
 	delete(c.partitions, k)
 	c.assigned.WithLabelValues(k.topic).Dec()
 	labels := prometheus.Labels{"topic": k.topic, "partition": strconv.Itoa(k.partition)}
-	for _, vec := range []*prometheus.GaugeVec{c.halted, c.lag, c.held, c.left, c.seconds} {
+	for _, vec := range []*prometheus.GaugeVec{c.halted, c.lag, c.uncommitted, c.headroom, c.headroomSeconds} {
 		vec.DeletePartialMatch(labels)
 	}
 }

@@ -15,12 +15,12 @@ type Partition struct {
 	// Records counts the records fetched of the partition's topic.
 	Records prometheus.Counter
 
-	consumer *Consumer
-	key      partitionKey
-	lag      prometheus.Gauge
-	held     prometheus.Gauge
-	left     prometheus.Gauge
-	seconds  prometheus.Gauge
+	consumer        *Consumer
+	key             partitionKey
+	lag             prometheus.Gauge
+	uncommitted     prometheus.Gauge
+	headroom        prometheus.Gauge
+	headroomSeconds prometheus.Gauge
 
 	mu    sync.Mutex
 	trend trend
@@ -39,21 +39,22 @@ func (p *Partition) Observe(x Progress, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lag.Set(float64(max(0, x.LogEnd-x.Frontier)))
-	p.held.Set(float64(max(0, x.Position-x.Frontier)))
-	p.left.Set(float64(max(0, x.Frontier-x.LogStart)))
+	p.uncommitted.Set(float64(max(0, x.Position-x.Frontier)))
+	headroom := float64(max(0, x.Frontier-x.LogStart))
+	p.headroom.Set(headroom)
 	rate := p.trend.observe(x.LogStart, now)
 	switch {
 	case x.Frontier < x.LogStart: // retention was faster
-		p.seconds.Set(0)
+		p.headroomSeconds.Set(0)
 	case x.Frontier >= x.LogEnd || rate == 0:
-		p.seconds.Set(math.Inf(1))
+		p.headroomSeconds.Set(math.Inf(1))
 	default:
-		p.seconds.Set(float64(x.Frontier-x.LogStart) / rate)
+		p.headroomSeconds.Set(headroom / rate)
 	}
 }
 
 // haltReasons are the values of the label reason.
-var haltReasons = []string{"out_of_range_below", "out_of_range_above", "topic_gone", "recreated", "corrupt"}
+var haltReasons = []string{"out_of_range_below", "out_of_range_above", "topic_gone", "topic_recreated", "corrupt"}
 
 // Halt shows that the partition is not read any more, and why. Of several
 // reasons each is shown, until the revoke.
@@ -70,10 +71,11 @@ func (p *Partition) Halt(reason string) {
 	}
 }
 
-// The trend is taken over the last trendWindow to twice that. Brokers look for
-// segments to delete every few minutes and delete whole ones, so less than
-// minTrend says nothing about a rate: what went at once counts as if it had
-// taken that long.
+// Kafka does not say when it will delete a record: that follows from time and
+// size limits, by whole segments, every few minutes. What can be seen is how far
+// the log's start moved. The trend looks back for one to two windows, so that what
+// moved before is forgotten. Within less than minTrend a segment that went says
+// nothing about the next: it counts as if it had taken that long.
 const (
 	trendWindow = 6 * time.Hour
 	minTrend    = time.Hour

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,5 +235,38 @@ func TestTransport(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The loop of a pipeline, its committer and a scrape run at the same time; the
+// race detector watches.
+func TestStagesConcurrently(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := New(reg, "taptalk")
+	shared := m.For("taptalk").Consumer.Assign(topic, 2)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			d := m.For("taptalk")
+			for n := range 50 {
+				p := d.Consumer.Assign(topic, i%2)
+				p.Observe(Progress{LogEnd: int64(n)}, time.Unix(int64(n), 0))
+				shared.Observe(Progress{LogStart: int64(50 - n), LogEnd: 100}, time.Unix(int64(n), 0))
+				p.Halt("corrupt")
+				d.Consumer.Revoke(topic, i%2)
+				d.Lane.SetState([]string{StateRunning, StateFailed}[n%2])
+			}
+		})
+	}
+	for range 10 {
+		gather(t, reg)
+	}
+	wg.Wait()
+	m.For("taptalk").Consumer.Revoke(topic, 2)
+	if got := value(t, reg, "usersync_consumer_assigned_partitions", "taptalk"); got != 0 {
+		t.Errorf("%v partitions assigned after each was revoked, want 0", got)
+	}
+	if got := value(t, reg, "usersync_consumer_partition_halted", "taptalk"); !math.IsNaN(got) {
+		t.Errorf("a revoked partition is shown as halted: %v", got)
 	}
 }
