@@ -1,0 +1,65 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"usersync/consumer/event"
+	usync "usersync/sync"
+	"usersync/sync/haptik"
+	"usersync/sync/taptalk"
+)
+
+// A target is a configured destination and what leads to it: from the bytes of
+// a record to a change, from there to a payload, from there to a call.
+type target struct {
+	name string
+	*Delivery
+	decoder     *event.Decoder
+	mapping     *usync.Mapping
+	destination usync.Destination
+}
+
+// targets makes the destinations of c, which call through rt; nil: each through a
+// transport of its own.
+func (c *Config) targets(rt http.RoundTripper) ([]target, error) {
+	var ts []target
+	if t := c.TapTalk; t != nil {
+		mapping, mappingErr := t.mapping()
+		client, err := taptalk.New(taptalk.Config{
+			BaseURL:         t.BaseURL,
+			ServerKeyID:     t.ServerKeyID,
+			ServerKeySecret: t.ServerKeySecret,
+			AllowHTTP:       t.AllowHTTP,
+			Transport:       rt,
+		})
+		if err := errors.Join(mappingErr, err); err != nil {
+			return nil, fmt.Errorf("%s: %w", taptalkName, err)
+		}
+		ts = append(ts, target{name: taptalkName, Delivery: &t.Delivery, mapping: mapping, destination: client})
+	}
+	if h := c.Haptik; h != nil {
+		mapping, mappingErr := h.mapping()
+		client, err := haptik.New(haptik.Config{
+			BaseURL:    h.BaseURL,
+			ClientID:   h.ClientID,
+			Token:      h.Token,
+			FirstWrite: h.FirstWrite,
+			AllowHTTP:  h.AllowHTTP,
+			Transport:  rt,
+		})
+		if err := errors.Join(mappingErr, err); err != nil {
+			return nil, fmt.Errorf("%s: %w", haptikName, err)
+		}
+		ts = append(ts, target{name: haptikName, Delivery: &h.Delivery, mapping: mapping, destination: client})
+	}
+	for i := range ts {
+		var err error
+		// Each has a decoder of its own: it keeps the columns of one mapping.
+		if ts[i].decoder, err = c.Events.decoder(ts[i].mapping.Columns()); err != nil {
+			return nil, fmt.Errorf("events: %w", err)
+		}
+	}
+	return ts, nil
+}

@@ -1,0 +1,130 @@
+// Usersync brings the copies of a company's users that outside services hold up
+// to date. It translates flags and signals; what happens is package app's.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"usersync/cmd/internal/app"
+)
+
+// The exit codes.
+const (
+	exitFine   = 0
+	exitFailed = 1
+	exitUsage  = 2 // usage or configuration: the same command cannot succeed later
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// commands is the command line.
+type commands struct {
+	Check   checkCommand   `cmd:"" help:"Check the configuration and print what is wrong with it."`
+	Map     mapCommand     `cmd:"" help:"Read records on standard input, one a line, and print the requests that each would cause. Nothing is sent; what is printed holds personal data."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// configFlag is the flag of every command that needs a configuration.
+type configFlag struct {
+	Config string `short:"c" required:"" placeholder:"FILE" help:"The configuration file."`
+}
+
+// load loads the configuration and prints the warnings.
+func (f configFlag) load(stderr io.Writer) (*app.Config, error) {
+	c, warnings, err := app.Load(f.Config, os.LookupEnv)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(stderr, "warning: %v\n", w)
+	}
+	return c, nil
+}
+
+type checkCommand struct {
+	Config        string `short:"c" required:"" xor:"input" placeholder:"FILE" help:"The configuration file."`
+	PrintDefaults bool   `required:"" xor:"input" help:"Print a complete configuration file with every default."`
+}
+
+// Run checks the configuration. What it finds is its output, so warnings go to
+// standard output here.
+func (c checkCommand) Run(io streams) error {
+	if c.PrintDefaults {
+		return app.PrintDefaults(io.out)
+	}
+	if _, err := (configFlag{c.Config}).load(io.out); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(io.out, "%s: ok\n", c.Config)
+	return err
+}
+
+type mapCommand struct{ configFlag }
+
+// Run maps the records on standard input.
+func (c mapCommand) Run(ctx context.Context, io streams) error {
+	config, err := c.load(io.err)
+	if err != nil {
+		return err
+	}
+	return app.Map(ctx, config, io.in, io.out)
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(io streams) error {
+	_, err := fmt.Fprintln(io.out, version())
+	return err
+}
+
+// streams are the standard ones.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is an error of the command line or the configuration.
+type usageError struct{ error }
+
+// run is the program, without the process around it; it returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c commands
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("usersync"),
+		kong.Description("Brings the users that TapTalk and Haptik hold up to date with a database's changes in Kafka."),
+		kong.UsageOnError(),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }), // after --help
+		kong.Bind(streams{stdin, stdout, stderr}),
+		kong.BindTo(context.Background(), (*context.Context)(nil)),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		err = usageError{err}
+	} else {
+		err = command.Run()
+	}
+	if err == nil {
+		return exitFine
+	}
+	fmt.Fprintln(stderr, err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
