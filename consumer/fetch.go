@@ -1,0 +1,349 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/fetch"
+
+	"usersync/consumer/event"
+)
+
+const (
+	// readCommitted asks the broker for the list of aborted transactions, and to
+	// end a response before the first open one.
+	readCommitted = 1
+
+	// shortWait is how long a poll waits right after a resume, see fetcher.lead.
+	shortWait = 10 * time.Millisecond
+)
+
+// fetchConfig sets the limits of a fetcher.
+type fetchConfig struct {
+	MaxWait  time.Duration // how long a broker may wait for data
+	MaxBytes int           // per request; a single larger batch still comes whole
+	Timeout  time.Duration // per request, above MaxWait; the end of a half-open connection
+	Budget   *Budget
+	// OnError is told of every failed request, from any goroutine. op is one of
+	// "metadata", "fetch" and "list_offsets".
+	OnError func(op string, err error)
+}
+
+// fetched is what one fetch says of one partition.
+type fetched struct {
+	Topic         string
+	Partition     int
+	Records       []event.Record
+	From, Next    int64 // the offsets that this covers: [From, Next)
+	HighWatermark int64
+	LastStable    int64
+	LogStart      int64
+	// Err is a *haltError: the partition is not fetched again. Nothing else is set
+	// then but From and Next, which are both the position it stopped at.
+	Err error
+}
+
+// fetcher reads the partitions of one generation: one goroutine for each broker
+// that leads any, one request at a time for all partitions there that are ready.
+//
+// A partition is ready when its reader has given the last batch back with resume.
+// So at most one batch of each is unread, and a reader that cannot keep up slows
+// fetching down by doing nothing.
+type fetcher struct {
+	client *Client
+	cfg    fetchConfig
+
+	mu         sync.Mutex
+	partitions []*partition // the order never changes; rotation relies on it
+	byName     map[TopicPartition]*partition
+	leaders    map[int]*leader // by broker ID
+	displaced  chan struct{}   // signals that a partition has no leader
+}
+
+// partition is the state of one partition. The first group is guarded by the
+// fetcher's mu. The second belongs to the goroutine of its leader, and to the one
+// that places partitions while it has none.
+type partition struct {
+	TopicPartition
+	leader  int // broker ID; -1: to be placed
+	unread  bool
+	held    int64 // bytes of the budget that the unread batch takes
+	halted  bool
+	suspect bool      // fetched alone: its bytes may be what failed a response
+	retryAt time.Time // not before
+
+	next        int64
+	failures    int // requests in a row, for the back-off
+	undecodable int // of these, the ones that blame the data
+	last        mark
+	unknown     unknownTopic
+	reported    watermarks
+}
+
+// watermarks are the last numbers that the reader was told.
+type watermarks struct{ high, stable, start int64 }
+
+// leader is the goroutine that fetches from one broker.
+type leader struct {
+	id   int
+	wake chan struct{} // a partition became ready
+	turn int           // where the rotation stands
+}
+
+func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]int64) *fetcher {
+	f := &fetcher{
+		client:    client,
+		cfg:       cfg,
+		byName:    make(map[TopicPartition]*partition, len(starts)),
+		leaders:   map[int]*leader{},
+		displaced: make(chan struct{}, 1),
+	}
+	for tp, offset := range starts {
+		p := &partition{TopicPartition: tp, leader: -1, next: offset, last: mark{offset: -1}}
+		f.partitions = append(f.partitions, p)
+		f.byName[tp] = p
+	}
+	slices.SortFunc(f.partitions, func(a, b *partition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return f
+}
+
+// run fetches into out until ctx ends and returns ctx's error; every goroutine
+// that it started has ended by then. It is called once.
+func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
+	var wg sync.WaitGroup
+	f.place(ctx, &wg, out)
+	wg.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.partitions {
+		f.cfg.Budget.release(p.held)
+		p.held = 0
+	}
+	return ctx.Err()
+}
+
+// resume gives the last batch of tp back: it may be fetched again. It never
+// blocks; for a partition that is not with its reader it does nothing.
+func (f *fetcher) resume(tp TopicPartition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.byName[tp]
+	if p == nil || !p.unread {
+		return
+	}
+	p.unread = false
+	f.cfg.Budget.release(p.held)
+	p.held = 0
+	f.wake(p.leader)
+}
+
+// wake needs f.mu.
+func (f *fetcher) wake(id int) {
+	if l := f.leaders[id]; l != nil {
+		signal(l.wake)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// lead fetches from one broker until ctx ends.
+//
+// While a batch is unread, its partition is left out of the request, and would
+// miss out on a long poll's whole wait when it comes back a moment later. So the
+// wait starts short after each resume, and grows while the reader stays away.
+func (f *fetcher) lead(ctx context.Context, l *leader, out chan<- fetched) {
+	patience := shortWait
+	for ctx.Err() == nil {
+		select {
+		case <-l.wake:
+			patience = shortWait
+		default:
+		}
+		r := f.ready(l)
+		if len(r.partitions) == 0 {
+			f.idle(ctx, l, r.retryIn)
+			continue
+		}
+		wait := f.cfg.MaxWait
+		switch {
+		case r.partitions[0].suspect:
+			wait = 0 // the others must not wait for it
+		case r.unread:
+			wait = min(patience, f.cfg.MaxWait)
+			patience = min(2*patience, f.cfg.MaxWait)
+		}
+		f.fetch(ctx, r.partitions, wait, out)
+	}
+}
+
+// idle waits until a partition of l may be ready.
+func (f *fetcher) idle(ctx context.Context, l *leader, retryIn time.Duration) {
+	var retry <-chan time.Time
+	if retryIn > 0 {
+		t := time.NewTimer(retryIn)
+		defer t.Stop()
+		retry = t.C
+	}
+	select {
+	case <-l.wake:
+		signal(l.wake) // lead looks at it as well
+	case <-retry:
+	case <-ctx.Done():
+	}
+}
+
+// readiness is what a leader can fetch now.
+type readiness struct {
+	partitions []*partition
+	unread     bool          // others are with their reader
+	retryIn    time.Duration // when the first of those that back off is due; 0: none
+}
+
+// ready picks the partitions of l's next request. Their order rotates, because a
+// broker fills a response in the order of the request, and MaxBytes starves the
+// last. A suspect goes alone, when it is its turn to be first.
+func (f *fetcher) ready(l *leader) readiness {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var own []*partition
+	for _, p := range f.partitions {
+		if p.leader == l.id && !p.halted {
+			own = append(own, p)
+		}
+	}
+	l.turn++
+	var r readiness
+	var suspect *partition
+	now := time.Now()
+	for i := range own {
+		p := own[(l.turn+i)%len(own)]
+		switch due := p.retryAt.Sub(now); {
+		case p.unread:
+			r.unread = true
+		case due > 0:
+			if r.retryIn == 0 || due < r.retryIn {
+				r.retryIn = due
+			}
+		case p.suspect && i == 0:
+			r.partitions = []*partition{p}
+			return r
+		case p.suspect:
+			suspect = p
+		default:
+			r.partitions = append(r.partitions, p)
+		}
+	}
+	if len(r.partitions) == 0 && suspect != nil {
+		r.partitions = []*partition{suspect}
+	}
+	return r
+}
+
+// fetch makes one request for parts and hands on what comes back.
+func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Duration, out chan<- fetched) {
+	if f.cfg.Budget.acquire(ctx, int64(f.cfg.MaxBytes)) != nil {
+		return
+	}
+	res, err := f.client.fetch(ctx, f.cfg, parts, wait)
+	var results []fetched
+	if err == nil {
+		results = f.answers(ctx, parts, res)
+	} else if ctx.Err() == nil {
+		results = f.failed(ctx, parts, err)
+	}
+	f.mu.Lock()
+	spare := int64(f.cfg.MaxBytes)
+	for _, r := range results {
+		p := f.byName[TopicPartition{r.Topic, r.Partition}]
+		p.unread, p.held = true, size(r.Records)
+		spare -= p.held
+	}
+	f.mu.Unlock()
+	f.cfg.Budget.release(spare)
+	for _, r := range results {
+		select {
+		case out <- r:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// size estimates the heap bytes of records, which have left the response that
+// they came in: compressed data is larger here than MaxBytes.
+func size(records []event.Record) int64 {
+	var n int64
+	for _, r := range records {
+		n += int64(128 + len(r.Key) + len(r.Value))
+		for _, h := range r.Headers {
+			n += int64(40 + len(h.Key) + len(h.Value))
+		}
+	}
+	return n
+}
+
+// answers looks at each partition of a response by itself.
+func (f *fetcher) answers(ctx context.Context, parts []*partition, res *fetch.Response) []fetched {
+	if res.ErrorCode != 0 {
+		return f.failed(ctx, parts, kafka.Error(res.ErrorCode))
+	}
+	var results []fetched
+	for _, t := range res.Topics {
+		for i := range t.Partitions {
+			answer := &t.Partitions[i]
+			p := f.byName[TopicPartition{t.Topic, int(answer.Partition)}]
+			if p == nil {
+				continue
+			}
+			r := fetched{
+				Topic: t.Topic, Partition: p.Partition, From: p.next, Next: p.next,
+				HighWatermark: answer.HighWatermark, LastStable: answer.LastStableOffset, LogStart: answer.LogStartOffset,
+			}
+			var err error
+			if answer.ErrorCode == 0 {
+				r.Records, r.Next, err = decodePartition(t.Topic, p.next, answer)
+			} else {
+				err = fmt.Errorf("fetch of %s/%d: %w", t.Topic, p.Partition, kafka.Error(answer.ErrorCode))
+			}
+			if err != nil {
+				results = append(results, f.failed(ctx, []*partition{p}, err)...)
+			} else if f.succeeded(p, r) {
+				results = append(results, r)
+			}
+		}
+	}
+	if throttle := time.Duration(res.ThrottleTimeMs) * time.Millisecond; throttle > 0 {
+		// The broker mutes the connection for that long: a request on it would
+		// only run into its timeout.
+		f.backOff(parts, throttle)
+	}
+	return results
+}
+
+// succeeded takes a good answer and reports whether it holds any news.
+func (f *fetcher) succeeded(p *partition, r fetched) bool {
+	p.failures, p.undecodable, p.unknown = 0, 0, unknownTopic{}
+	f.mu.Lock()
+	p.suspect = false
+	f.mu.Unlock()
+	if n := len(r.Records); n > 0 {
+		p.last = mark{offset: r.Records[n-1].Offset, time: r.Records[n-1].Time}
+	}
+	p.next = r.Next
+	marks := watermarks{r.HighWatermark, r.LastStable, r.LogStart}
+	news := r.Next > r.From || marks != p.reported
+	p.reported = marks
+	return news
+}

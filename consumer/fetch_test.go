@@ -1,0 +1,350 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func TestFetchAllPartitionsOfAllLeaders(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for p := range int32(4) {
+			k.produce(record("users", p, "a"), record("users", p, "b"))
+		}
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 1, 3: 0})
+		want := map[int][]string{0: {"a", "b"}, 1: {"a", "b"}, 2: {"b"}, 3: {"a", "b"}}
+		if got := r.values(7, 5*time.Second); !reflect.DeepEqual(got, want) {
+			t.Errorf("read %v, want %v", got, want)
+		}
+	}, kfake.SeedTopics(4, "users"))
+}
+
+func TestFetchWaitsForResume(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		budget := NewBudget(4 << 20)
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0}, func(c *fetchConfig) { c.Budget = budget })
+		k.produce(record("users", 0, "a"))
+		first := awaitRecords(t, r)
+		k.produce(record("users", 0, "b"), record("users", 1, "c"))
+		second := awaitRecords(t, r)
+		if second.Partition != 1 {
+			t.Fatalf("partition %d was fetched while its batch was unread", second.Partition)
+		}
+		time.Sleep(time.Minute)
+		select {
+		case got := <-r.out:
+			t.Fatalf("fetched %+v while all was unread", got)
+		default:
+		}
+		r.resume(TopicPartition{"users", 0})
+		r.resume(TopicPartition{"users", 0}) // twice is once
+		r.resume(TopicPartition{"users", 9}) // not ours: nothing
+		third := awaitRecords(t, r)
+		if third.From != first.Next || string(third.Records[0].Value) != "b" {
+			t.Errorf("after resume: %+v", third)
+		}
+		r.stop()
+		if budget.free != budget.size {
+			t.Errorf("%d bytes of the budget are still held", budget.size-budget.free)
+		}
+	}, kfake.SeedTopics(2, "users"))
+}
+
+// awaitRecords is next without giving the partition back.
+func awaitRecords(t *testing.T, r *reader) fetched {
+	t.Helper()
+	timeout := time.After(5 * time.Second)
+	for {
+		select {
+		case got := <-r.out:
+			if len(got.Records) > 0 {
+				return got
+			}
+			r.resume(TopicPartition{got.Topic, got.Partition})
+		case <-timeout:
+			t.Fatalf("nothing fetched; errors: %v", r.errors)
+		}
+	}
+}
+
+// A long poll for the idle partitions must not hold up the one that comes back.
+func TestFetchReturnsSoonAfterResume(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for range 100 {
+			k.produce(record("users", 0, strings.Repeat("x", 1000)))
+		}
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0}, func(c *fetchConfig) { c.MaxBytes = 1000 })
+		r.next(5 * time.Second)
+		start := time.Now()
+		r.values(99, 5*time.Second)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("99 small fetches took %v", took)
+		}
+	}, kfake.NumBrokers(1), kfake.Ports(9092), kfake.SeedTopics(2, "users"))
+}
+
+func TestFetchFollowsTheLeader(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0})
+		for i := range 20 {
+			if err := k.MoveTopicPartition("users", int32(i%2), int32(i/2%2)); err != nil {
+				t.Fatal(err)
+			}
+			k.produce(record("users", 0, fmt.Sprintf("%02d", i)), record("users", 1, fmt.Sprintf("%02d", i)))
+			got := r.values(2, 15*time.Second)
+			if len(got[0]) != 1 || len(got[1]) != 1 || got[0][0] != fmt.Sprintf("%02d", i) {
+				t.Fatalf("move %d: %v", i, got)
+			}
+		}
+	}, kfake.SeedTopics(2, "users"))
+}
+
+func TestFetchRecoversFromHalfOpenConnections(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0})
+		k.produce(record("users", 0, "a"), record("users", 1, "a"))
+		r.values(2, 5*time.Second)
+		k.sever()
+		k.produce(record("users", 0, "b"), record("users", 1, "b"))
+		start := time.Now()
+		r.values(2, 20*time.Second)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("recovered after %v", took)
+		}
+	}, kfake.SeedTopics(2, "users"))
+}
+
+func TestFetchHaltsBelowTheLogStart(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for range 5 {
+			k.produce(record("users", 0, "lost"))
+		}
+		if err := k.DeleteRecords("users", 0, 3); err != nil {
+			t.Fatal(err)
+		}
+		k.produce(record("users", 1, "kept"))
+		r := k.read(k.client("users"), map[int]int64{0: 2, 1: 0})
+		wantHalt(t, r, haltError{TopicPartition{"users", 0}, haltBelow, 2, 3, 5}, map[int]string{1: "kept"})
+	}, kfake.SeedTopics(2, "users"))
+}
+
+func TestFetchHaltsAboveTheLogEnd(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		k.produce(record("users", 0, "a"), record("users", 1, "kept"))
+		r := k.read(k.client("users"), map[int]int64{0: 7, 1: 0})
+		wantHalt(t, r, haltError{TopicPartition{"users", 0}, haltAbove, 7, 0, 1}, map[int]string{1: "kept"})
+	}, kfake.SeedTopics(2, "users"))
+}
+
+// wantHalt reads until a halt and the records have come, and checks that nothing
+// comes after the halt.
+func wantHalt(t *testing.T, r *reader, want haltError, records map[int]string) {
+	t.Helper()
+	halts := 0
+	for halts == 0 || len(records) > 0 {
+		got := r.next(2 * time.Minute)
+		if got.Err == nil {
+			if records[got.Partition] != string(got.Records[0].Value) {
+				t.Fatalf("unexpected %+v", got)
+			}
+			delete(records, got.Partition)
+			continue
+		}
+		halts++
+		halt, ok := errors.AsType[*haltError](got.Err)
+		if !ok || *halt != want {
+			t.Fatalf("halted with %+v, want %+v", got.Err, want)
+		}
+	}
+	select {
+	case got := <-r.out:
+		if got.Partition == want.Partition {
+			t.Fatalf("after the halt: %+v", got)
+		}
+	case <-time.After(time.Minute):
+	}
+}
+
+func TestFetchHaltsWhenTheTopicIsGone(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		r := k.read(k.client("users"), map[int]int64{0: 0})
+		k.produce(record("users", 0, "a"))
+		r.values(1, 5*time.Second)
+		if err := k.DeleteTopic("users"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		wantHalt(t, r, haltError{TopicPartition: TopicPartition{"users", 0}, Reason: haltGone, Offset: 1}, nil)
+		if took := time.Since(start); took < goneAfter {
+			t.Errorf("gave the topic up after %v", took)
+		}
+	}, kfake.SeedTopics(1, "users"))
+}
+
+// A new topic of the same name accepts the old offsets. What gives it away is
+// that the last record read is another one now.
+func TestFetchHaltsWhenTheTopicIsRecreated(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		r := k.read(k.client("users"), map[int]int64{0: 0})
+		k.produce(record("users", 0, "a"))
+		r.values(1, 5*time.Second)
+		if err := k.DeleteTopic("users"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second) // long enough to be noticed, too short to give up
+		if err := k.CreateTopic("users", 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		k.produce(record("users", 0, "new a"), record("users", 0, "new b"))
+		wantHalt(t, r, haltError{TopicPartition: TopicPartition{"users", 0}, Reason: haltRecreated, Offset: 1}, nil)
+	}, kfake.SeedTopics(1, "users"))
+}
+
+// cannedFetch answers fetches of one partition of "users" from an offset on with
+// raw bytes, for as long as they ask for an offset below end.
+func cannedFetch(k *fakeKafka, partition int32, from, end int64, raw func(offset int64) []byte) {
+	k.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		req := kreq.(*kmsg.FetchRequest)
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		for _, rt := range req.Topics {
+			for _, rp := range rt.Partitions {
+				if rp.Partition != partition || rp.FetchOffset < from || rp.FetchOffset >= end {
+					continue
+				}
+				st := kmsg.NewFetchResponseTopic()
+				st.Topic = rt.Topic
+				sp := kmsg.NewFetchResponseTopicPartition()
+				sp.Partition = partition
+				sp.HighWatermark, sp.LastStableOffset = end, end
+				sp.RecordBatches = raw(rp.FetchOffset)
+				st.Partitions = append(st.Partitions, sp)
+				resp.Topics = append(resp.Topics, st)
+			}
+		}
+		return resp, nil, len(resp.Topics) > 0
+	})
+}
+
+func TestFetchPassesEmptyBatches(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		cannedFetch(k, 0, 0, 36, func(offset int64) []byte {
+			switch {
+			case offset <= 9:
+				return batch{last: 9}.encode()
+			case offset <= 34:
+				return append(batch{base: 10, last: 9}.encode(), batch{base: 20, last: 14}.encode()...)
+			default:
+				return batch{base: 35, records: []batchRecord{{value: []byte("end")}}}.encode()
+			}
+		})
+		r := k.read(k.client("users"), map[int]int64{0: 0})
+		if got := r.next(5 * time.Second); got.From != 35 || got.Next != 36 || string(got.Records[0].Value) != "end" {
+			t.Errorf("fetched %+v", got)
+		}
+	}, kfake.SeedTopics(1, "users"))
+}
+
+func TestFetchHaltsTheCorruptPartitionOnly(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for p := range int32(3) {
+			if err := k.MoveTopicPartition("users", p, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rotten := batch{base: 0, records: values(1, 0)}.encode()
+		rotten[len(rotten)-2] ^= 1 // the checksum no longer fits
+		cannedFetch(k, 1, 0, 1, func(int64) []byte { return rotten })
+		k.produce(record("users", 0, "a"), record("users", 2, "a"))
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0})
+		wantHalt(t, r, haltError{TopicPartition: TopicPartition{"users", 1}, Reason: haltCorrupt}, map[int]string{0: "a", 2: "a"})
+		k.produce(record("users", 0, "b"), record("users", 2, "b"))
+		r.values(2, 5*time.Second)
+	}, kfake.SeedTopics(3, "users"))
+}
+
+func TestFetchDeliversCommittedTransactionsOnly(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		p := k.producer(kgo.TransactionalID("x"))
+		for _, v := range []string{"1 good", "2 aborted", "3 good"} {
+			end := kgo.TryCommit
+			if strings.HasSuffix(v, "aborted") {
+				end = kgo.TryAbort
+			}
+			if err := p.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.ProduceSync(t.Context(), record("users", 0, v)).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.EndTransaction(t.Context(), end); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := k.read(k.client("users"), map[int]int64{0: 0})
+		if got := r.values(2, 5*time.Second); !reflect.DeepEqual(got[0], []string{"1 good", "3 good"}) {
+			t.Errorf("read %v", got)
+		}
+		synctest.Wait()
+		if next := r.byName[TopicPartition{"users", 0}].next; next != 6 {
+			t.Errorf("stands at %d, with the last marker at 5", next)
+		}
+	}, kfake.SeedTopics(1, "users"))
+}
+
+// With responses that hold one partition's data only, each must get its turn.
+func TestFetchRotates(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for p := range int32(4) {
+			for range 20 {
+				k.produce(record("users", p, strings.Repeat("x", 1000)))
+			}
+		}
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0, 3: 0}, func(c *fetchConfig) { c.MaxBytes = 500 })
+		seen := map[int]int{}
+		for range 40 {
+			seen[r.next(5*time.Second).Partition]++
+		}
+		for p := range 4 {
+			if seen[p] < 5 {
+				t.Errorf("partition %d had %d of 40 turns: %v", p, seen[p], seen)
+			}
+		}
+	}, kfake.NumBrokers(1), kfake.Ports(9092), kfake.SeedTopics(4, "users"))
+}
+
+func TestRefetch(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for _, v := range []string{"a", "b", "c"} {
+			k.produce(record("users", 0, v))
+		}
+		c := k.client("users")
+		r, err := c.refetch(t.Context(), "users", 0, 1)
+		if err != nil || string(r.Value) != "b" || r.Offset != 1 {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		if err := k.DeleteRecords("users", 0, 2); err != nil {
+			t.Fatal(err)
+		}
+		for name, offset := range map[string]int64{"below the start": 1, "above the end": 9, "at the end": 3} {
+			if _, err := c.refetch(t.Context(), "users", 0, offset); !errors.Is(err, errRecordGone) {
+				t.Errorf("%s: error %v", name, err)
+			}
+		}
+		cannedFetch(k, 0, 2, 5, func(int64) []byte { return batch{base: 4, records: values(1, 4)}.encode() })
+		if _, err := c.refetch(t.Context(), "users", 0, 2); !errors.Is(err, errRecordGone) {
+			t.Errorf("compacted: error %v", err)
+		}
+		if _, err := c.refetch(t.Context(), "nowhere", 0, 2); err == nil || errors.Is(err, errRecordGone) {
+			t.Errorf("unknown topic: error %v", err)
+		}
+	}, kfake.SeedTopics(1, "users"))
+}
