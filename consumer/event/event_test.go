@@ -1,8 +1,6 @@
 package event
 
 import (
-	"encoding/base64"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -43,10 +41,13 @@ func bytesOf(s string) []byte {
 	return []byte(s)
 }
 
+// badRecord is a record that cannot be decoded, and the code and field of its error.
+type badRecord struct{ name, format, key, value, want string }
+
 func TestUndecodable(t *testing.T) {
 	const key, row = `{"id":10}`, `{"id":10,"name":"Ada"}`
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
-	tests := []struct{ name, format, key, value, want string }{
+	for _, tt := range []badRecord{
 		{"empty value", "debezium", key, "", "empty value"},
 		{"empty key", "debezium", "", row, "empty key"},
 		{"avro value", "debezium", key, "\x00\x00\x00\x00\x03\x50", "not_json value"},
@@ -74,6 +75,18 @@ func TestUndecodable(t *testing.T) {
 		{"no row", "debezium", key, `{"before":` + row + `,"after":null,"op":"u"}`, "no_row value"},
 		{"row that is text", "debezium", key, `{"after":"{}","op":"c"}`, "no_row value"},
 		{"no row, maxwell", "maxwell", key, `{"type":"insert"}`, "no_row value"},
+		{"schema that is none", "debezium", key, `{"schema":{"fields":1},"payload":` + row + `}`, "bad_schema value"},
+		{"decimal that is none", "debezium", key, withSchema(`"name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}`, `"!"`), "bad_column name"},
+		{"decimal with two billion zeros", "debezium", key, withSchema(`"name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"-2000000000"}`, `"AQ=="`), "bad_column name"},
+		{"date that is text", "debezium", key, withSchema(`"name":"io.debezium.time.Date"`, `"today"`), "bad_column name"},
+	} {
+		tt.run(t)
+	}
+}
+
+func TestRecordsWithoutOneUser(t *testing.T) {
+	const key, row = `{"id":10}`, `{"id":10,"name":"Ada"}`
+	for _, tt := range []badRecord{
 		{"null key", "debezium", null, envelopeOf(row), "null_key key"},
 		{"JSON null key", "debezium", "null", envelopeOf(row), "null_key key"},
 		{"null payload as key", "debezium", `{"schema":null,"payload":null}`, envelopeOf(row), "null_key key"},
@@ -95,23 +108,23 @@ func TestUndecodable(t *testing.T) {
 		{"broken key", "json", `{"id":`, null, "bad_json key"},
 		{"maxwell key without primary key", "maxwell", `{"database":"app","table":"users","_uuid":"x"}`, null, "no_user_id key"},
 		{"maxwell key of another shape", "maxwell", `["app","users",1]`, null, "not_object key"},
-		{"schema that is none", "debezium", key, `{"schema":{"fields":1},"payload":` + row + `}`, "bad_schema value"},
-		{"decimal that is none", "debezium", key, withSchema(`"name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}`, `"!"`), "bad_column name"},
-		{"decimal with two billion zeros", "debezium", key, withSchema(`"name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"-2000000000"}`, `"AQ=="`), "bad_column name"},
-		{"date that is text", "debezium", key, withSchema(`"name":"io.debezium.time.Date"`, `"today"`), "bad_column name"},
+	} {
+		tt.run(t)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			d := mustNew(t, Config{Format: tt.format, UserID: "id", Placeholder: marker, Columns: []string{"name"}})
-			e, err := d.Decode(&Record{Key: bytesOf(tt.key), Value: bytesOf(tt.value)})
-			if got := codeOf(err); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-			if !reflect.DeepEqual(e.Change, usync.Change{}) {
-				t.Errorf("a change beside the error: %v", e.Change)
-			}
-		})
-	}
+}
+
+func (tt badRecord) run(t *testing.T) {
+	t.Helper()
+	t.Run(tt.name, func(t *testing.T) {
+		d := mustNew(t, Config{Format: tt.format, UserID: "id", Placeholder: marker, Columns: []string{"name"}})
+		e, err := d.Decode(&Record{Key: bytesOf(tt.key), Value: bytesOf(tt.value)})
+		if got := codeOf(err); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+		if !reflect.DeepEqual(e.Change, usync.Change{}) {
+			t.Errorf("a change beside the error: %v", e.Change)
+		}
+	})
 }
 
 // withSchema is a flattened row of user 10 with one column, name, whose schema
@@ -259,112 +272,6 @@ func TestMaxwellKeyInLowerCase(t *testing.T) {
 	e, err := d.Decode(&Record{Key: []byte(`{"pk.userid":10}`), Value: []byte(`{"type":"insert","data":{"userId":10}}`)})
 	if err != nil || e.Change.User != "10" {
 		t.Errorf("user %q, error %v", e.Change.User, err)
-	}
-}
-
-func TestUnavailable(t *testing.T) {
-	b64 := base64.StdEncoding.EncodeToString([]byte(marker))
-	var ints, floats, decimals, scaled, bools []string
-	for _, b := range []byte(marker) {
-		one := base64.StdEncoding.EncodeToString([]byte{b})
-		ints = append(ints, fmt.Sprint(b))
-		floats = append(floats, fmt.Sprintf("%d.0", b))
-		decimals = append(decimals, `"`+one+`"`)
-		scaled = append(scaled, `{"scale":0,"value":"`+one+`"}`)
-		bools = append(bools, "true")
-	}
-	array := func(elements []string) string { return "[" + strings.Join(elements, ",") + "]" }
-	unavailable := map[string]string{
-		"text":           `"` + marker + `"`,
-		"escaped":        `"\u005f` + marker[1:] + `"`,
-		"bytes":          `"` + b64 + `"`,
-		"bytes in hex":   fmt.Sprintf(`"%x"`, marker),
-		"hstore":         `{"` + marker + `":"` + marker + `"}`,
-		"hstore as JSON": `"{\"` + marker + `\":\"` + marker + `\"}"`,
-		"text[]":         `["` + marker + `"]`,
-		"bytea[]":        `["` + b64 + `"]`,
-		"uuid[]":         `["` + nameUUID([]byte(marker)) + `"]`,
-		"among others":   `["x",null,"` + marker + `"]`,
-		"nested":         `{"a":[{"b":"` + marker + `"}]}`,
-		"int[]":          array(ints),
-		"double[]":       array(floats),
-		"numeric[]":      array(decimals),
-		"numeric[] 2":    array(scaled),
-		"boolean[]":      array(bools),
-	}
-	d := mustNew(t, Config{Format: "json", UserID: "id", Placeholder: marker, Columns: []string{"v"}})
-	decode := func(t *testing.T, v string) any {
-		t.Helper()
-		e, err := d.Decode(&Record{Key: []byte(`1`), Value: []byte(`{"id":1,"v":` + v + `}`)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e.Change.Columns["v"]
-	}
-	for name, v := range unavailable {
-		if got := decode(t, v); got != (usync.Unavailable{}) {
-			t.Errorf("%s: got %v", name, got)
-		}
-	}
-	for name, v := range map[string]string{
-		"longer text": `"` + marker + `s"`,
-		"other bytes": array(append(ints[1:len(ints):len(ints)], "0")),
-		"fewer bytes": array(ints[1:]),
-		"mixed bools": array(append([]string{"false"}, bools[1:]...)),
-		"nothing":     `[]`,
-		"blank":       `""`,
-	} {
-		if got := decode(t, v); got == (usync.Unavailable{}) {
-			t.Errorf("%s was taken for the placeholder", name)
-		}
-	}
-}
-
-// The wanted value is the MD5 of hello, 5d41402abc4b2a76b9719d911017c592, with
-// version and variant put in as RFC 9562 says.
-func TestNameUUID(t *testing.T) {
-	if got := nameUUID([]byte("hello")); got != "5d41402a-bc4b-3a76-b971-9d911017c592" {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestPlaceholderInHex(t *testing.T) {
-	d := mustNew(t, Config{Format: "json", UserID: "id", Placeholder: "hex:6162", Columns: []string{"v"}})
-	e, err := d.Decode(&Record{Key: []byte(`1`), Value: []byte(`{"id":1,"v":"ab"}`)})
-	if err != nil || e.Change.Columns["v"] != (usync.Unavailable{}) {
-		t.Errorf("got %v, %v", e.Change.Columns, err)
-	}
-}
-
-func TestValueFromBefore(t *testing.T) {
-	const unknown = `"` + marker + `"`
-	tests := []struct {
-		name, op, before, after string
-		want                    any
-	}{
-		{"real", "u", `"long"`, unknown, "long"},
-		{"after is known", "u", `"old"`, `"new"`, "new"},
-		{"after is null", "u", `"old"`, `null`, nil},
-		{"null", "u", `null`, unknown, usync.Unavailable{}},
-		{"blank", "u", `" "`, unknown, usync.Unavailable{}},
-		{"empty array", "u", `[]`, unknown, usync.Unavailable{}},
-		{"unavailable too", "u", unknown, unknown, usync.Unavailable{}},
-		{"not an update", "c", `"long"`, unknown, usync.Unavailable{}},
-	}
-	d := mustNew(t, Config{Format: "debezium", UserID: "id", Placeholder: marker, Columns: []string{"v"}})
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			value := fmt.Sprintf(`{"op":%q,"before":{"id":1,"v":%s},"after":{"id":1,"v":%s}}`, tt.op, tt.before, tt.after)
-			e, err := d.Decode(&Record{Key: []byte(`{"id":1}`), Value: []byte(value)})
-			if err != nil || !reflect.DeepEqual(e.Change.Columns["v"], tt.want) {
-				t.Errorf("got %v, %v; want %v", e.Change.Columns, err, tt.want)
-			}
-		})
-	}
-	// A column that after does not have was dropped, whatever before says.
-	e, err := d.Decode(&Record{Key: []byte(`{"id":1}`), Value: []byte(`{"op":"u","before":{"v":"x"},"after":{"id":1}}`)})
-	if err != nil || e.Change.Columns["v"] != (usync.Unavailable{}) {
-		t.Errorf("dropped column: got %v, %v", e.Change.Columns, err)
 	}
 }
 
