@@ -23,7 +23,7 @@ func (c *Config) problems() []Problem {
 			alone = append(alone, p)
 		}
 	}
-	together := slices.Concat(c.kafkaProblems(), c.eventProblems(), c.timeProblems(), c.mappingProblems())
+	together := slices.Concat(c.kafkaProblems(), c.eventProblems(), c.timeProblems(), c.destinationProblems())
 	if len(c.deliveries()) == 0 {
 		together = append(together, Problem{Key: "destinations", Text: "is required; give taptalk, haptik or both"})
 	}

@@ -37,16 +37,32 @@ func (e *Events) decoder(columns []string) (*event.Decoder, error) {
 	})
 }
 
-// mappingProblems finds what only compiling the mappings can tell.
-func (c *Config) mappingProblems() []Problem {
+// destinationProblems finds what only compiling the mappings and making the
+// clients can tell.
+func (c *Config) destinationProblems() []Problem {
 	var ps []Problem
-	if c.TapTalk != nil {
-		_, err := c.TapTalk.mapping()
-		ps = append(ps, fieldProblems(err, "destinations."+taptalkName, taptalk.Fields)...)
+	if t := c.TapTalk; t != nil {
+		_, mappingErr := t.mapping()
+		_, err := t.client(nil)
+		section := "destinations." + taptalkName
+		ps = slices.Concat(ps, fieldProblems(mappingErr, section, taptalk.Fields), clientProblems(err, section))
 	}
-	if c.Haptik != nil {
-		_, err := c.Haptik.mapping()
-		ps = append(ps, fieldProblems(err, "destinations."+haptikName, haptik.Fields)...)
+	if h := c.Haptik; h != nil {
+		_, mappingErr := h.mapping()
+		_, err := h.client(nil)
+		section := "destinations." + haptikName
+		ps = slices.Concat(ps, fieldProblems(mappingErr, section, haptik.Fields), clientProblems(err, section))
+	}
+	return ps
+}
+
+// clientProblems places the errors of making a client: each begins with a key. A
+// credential that has a file of its own is at fault there.
+func clientProblems(err error, section string) []Problem {
+	ps := named(err)
+	for i := range ps {
+		ps[i].Key = section + "." + ps[i].Key
+		ps[i].needs = []string{ps[i].Key + "_file"}
 	}
 	return ps
 }

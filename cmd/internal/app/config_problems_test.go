@@ -164,6 +164,9 @@ var problemTests = []struct {
 	{"unknown region", []string{"timeout: 10s", "phone_region: XX"},
 		[]string{`18: destinations.taptalk.phone_region: "XX" is not the ISO 3166 code of a region, such as ID`}},
 
+	{"credential that is no header", []string{"client_id: client", "client_id: my client"},
+		[]string{`23: destinations.haptik.client_id: has a space or a character that no HTTP header can hold`}},
+
 	{"no YAML", []string{"  level: info", "  level: [info"},
 		[]string{`34: is not YAML: sequence end token ']' not found`}},
 	{"variable in a flow list", []string{"[app.public.users]", "[${TOPIC}]"},

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ func newReader(file string, keys []key, env func(string) (string, bool)) *reader
 
 // read gives every value in data to its key.
 func (r *reader) read(data []byte) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors on Windows begin a file with it
 	// Duplicates are allowed here so that they are found with all other problems.
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {

@@ -114,6 +114,22 @@ func TestOneDestination(t *testing.T) {
 	}
 }
 
+// Comments, blank lines and other line ends change nothing, wherever they stand.
+func TestComments(t *testing.T) {
+	want, _ := load(t, good(t))
+	commented := good(t, "brokers: [kafka-1:9092, kafka-2:9092]", "brokers: # two\n    # one\n    - kafka-1:9092 # x\n\n    - kafka-2:9092",
+		"retry:\n  max_interval: 30s", "retry:\n  # max_interval: 30s", "mapping:", "mapping: # of fields\n      # one")
+	for name, data := range map[string]string{
+		"comments": "# top\n" + string(commented) + "# end\n",
+		"CRLF":     strings.ReplaceAll(string(good(t)), "\n", "\r\n"),
+		"BOM":      "\ufeff" + string(good(t)),
+	} {
+		if got, _ := load(t, []byte(data)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+}
+
 func TestOnly(t *testing.T) {
 	c, _ := load(t, good(t))
 	if err := c.Only("slack"); err == nil {
@@ -166,11 +182,12 @@ func TestLoadMissingFile(t *testing.T) {
 // A variable is put into a value that was parsed already.
 func TestVariableIsNotYAML(t *testing.T) {
 	evil := "x\n  group_id: stolen ${HOME}"
-	c, _, err := parse("c.yaml", good(t), env("HAPTIK_TOKEN", evil, "HOME", "h"))
+	data := good(t, "retry:", "privacy:\n  hash_key: ${KEY}\nretry:")
+	c, _, err := parse("c.yaml", data, env("HAPTIK_TOKEN", "t0ken", "KEY", evil, "HOME", "h"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Haptik.Token.Value != evil || c.Kafka.GroupID != "usersync" {
+	if c.Privacy.HashKey.Value != evil || c.Kafka.GroupID != "usersync" {
 		t.Error("a variable's value was read as YAML or expanded again")
 	}
 }

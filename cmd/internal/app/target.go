@@ -27,13 +27,7 @@ func (c *Config) targets(rt http.RoundTripper) ([]target, error) {
 	var ts []target
 	if t := c.TapTalk; t != nil {
 		mapping, mappingErr := t.mapping()
-		client, err := taptalk.New(taptalk.Config{
-			BaseURL:         t.BaseURL,
-			ServerKeyID:     t.ServerKeyID,
-			ServerKeySecret: t.ServerKeySecret,
-			AllowHTTP:       t.AllowHTTP,
-			Transport:       rt,
-		})
+		client, err := t.client(rt)
 		if err := errors.Join(mappingErr, err); err != nil {
 			return nil, fmt.Errorf("%s: %w", taptalkName, err)
 		}
@@ -41,14 +35,7 @@ func (c *Config) targets(rt http.RoundTripper) ([]target, error) {
 	}
 	if h := c.Haptik; h != nil {
 		mapping, mappingErr := h.mapping()
-		client, err := haptik.New(haptik.Config{
-			BaseURL:    h.BaseURL,
-			ClientID:   h.ClientID,
-			Token:      h.Token,
-			FirstWrite: h.FirstWrite,
-			AllowHTTP:  h.AllowHTTP,
-			Transport:  rt,
-		})
+		client, err := h.client(rt)
 		if err := errors.Join(mappingErr, err); err != nil {
 			return nil, fmt.Errorf("%s: %w", haptikName, err)
 		}
@@ -62,4 +49,25 @@ func (c *Config) targets(rt http.RoundTripper) ([]target, error) {
 		}
 	}
 	return ts, nil
+}
+
+func (t *TapTalk) client(rt http.RoundTripper) (*taptalk.Client, error) {
+	return taptalk.New(taptalk.Config{
+		BaseURL:         t.BaseURL,
+		ServerKeyID:     t.ServerKeyID,
+		ServerKeySecret: t.ServerKeySecret,
+		AllowHTTP:       t.AllowHTTP,
+		Transport:       rt,
+	})
+}
+
+func (h *Haptik) client(rt http.RoundTripper) (*haptik.Client, error) {
+	return haptik.New(haptik.Config{
+		BaseURL:    h.BaseURL,
+		ClientID:   h.ClientID,
+		Token:      h.Token,
+		FirstWrite: h.FirstWrite,
+		AllowHTTP:  h.AllowHTTP,
+		Transport:  rt,
+	})
 }
