@@ -1,11 +1,15 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"usersync/e2e"
+	"usersync/e2e/process"
 )
 
 // outcome stands in for a test and notes how Require ended it.
@@ -49,5 +53,21 @@ func TestRequire(t *testing.T) {
 				t.Errorf("Require: %q, want %q", o.verdict, c.want)
 			}
 		})
+	}
+}
+
+func TestBuildWorker(t *testing.T) {
+	worker := e2e.BuildWorker(t)
+	if again := e2e.BuildWorker(t); again != worker {
+		t.Errorf("built again as %s, was %s", again, worker)
+	}
+	p := e2e.Start(t, process.Command{Name: "worker", Path: worker, Args: []string{"version"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if code, err := p.Wait(ctx); code != 0 || err != nil {
+		t.Errorf("usersync version: exit %d, %v", code, err)
+	}
+	if out, err := os.ReadFile(p.Stdout()); err != nil || len(out) == 0 {
+		t.Errorf("usersync version said %q, %v", out, err)
 	}
 }

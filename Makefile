@@ -1,0 +1,57 @@
+# The race detector needs a C compiler; without one Go turns cgo off by itself.
+RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && echo -race)
+CACHE ?= $(or $(USERSYNC_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usersync-e2e)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The tools are built from their own module, so that the product does not
+# depend on theirs. The key changes with their versions and with Go's.
+TOOLS_KEY := $(shell cat tools/go.sum | cksum | cut -d' ' -f1)-$(shell go env GOVERSION)
+TOOLS := $(CACHE)/tools-$(TOOLS_KEY)
+
+FUZZTIME ?= 10s
+
+.PHONY: build test e2e fuzz fmt lint vulncheck ci
+
+# Build the binaries into bin/.
+build:
+	go build -trimpath -o bin/ ./cmd/...
+
+# Run all tests; those that need Java say so and skip where it is missing.
+test:
+	go test $(RACE) ./...
+
+# Run the tests on real parts, one package at a time, and fail instead of skipping.
+e2e:
+	USERSYNC_E2E=require go test $(RACE) -count=1 -p 1 -timeout 20m ./e2e/...
+
+# Run each fuzz target for FUZZTIME.
+fuzz:
+	@set -e; grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | \
+	while IFS=: read -r file target; do \
+		echo "$${target#func } in $$(dirname $$file)"; \
+		go test -run='^$$' -fuzz="^$${target#func }\$$" -fuzztime=$(FUZZTIME) "$$(dirname $$file)"; \
+	done
+
+# Format the sources.
+fmt: $(TOOLS)/golangci-lint
+	$(TOOLS)/golangci-lint fmt
+
+# Check formatting, go.mod, vet and the linters.
+lint: $(TOOLS)/golangci-lint
+	go mod tidy -diff
+	go vet ./...
+	$(TOOLS)/golangci-lint run
+
+# Look for known vulnerabilities in what is called.
+vulncheck: $(TOOLS)/govulncheck
+	$(TOOLS)/govulncheck ./...
+
+# All that a change must pass, from nothing.
+ci:
+	.ci/run
+
+$(TOOLS)/golangci-lint: PKG := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/govulncheck: PKG := golang.org/x/vuln/cmd/govulncheck
+$(TOOLS)/%:
+	@mkdir -p $(@D)
+	go build -C tools -trimpath -ldflags='-s -w' -o $@ $(PKG)
