@@ -64,17 +64,16 @@ type mappedField struct {
 	entries    []objectEntry // of an Object, sorted by name
 }
 
-// Omission is an optional value that the payload does not carry.
+// Omission is an optional field that the payload does not carry a value for.
 type Omission struct {
 	Field  string // the destination's name; an entry of an Object as "field.entry"
-	Reason string // one of the constants below
+	Reason string // "null", "invalid" or "unavailable"
 }
 
-// The reasons of an omission.
 const (
-	OmittedNull        = "null"        // NULL or blank: the null policy was applied
-	OmittedInvalid     = "invalid"     // there was a value, but it is of no use to the vendor: treated as NULL
-	OmittedUnavailable = "unavailable" // the value is not known: nothing was sent
+	omittedNull        = "null"        // NULL or blank: the null policy was applied
+	omittedInvalid     = "invalid"     // there was a value, but it is of no use to the vendor: treated as NULL
+	omittedUnavailable = "unavailable" // the value is not known: nothing was sent
 )
 
 // NewMapping compiles c. The error joins everything that is wrong, each problem
@@ -239,7 +238,7 @@ func (m *Mapping) write(w *objectWriter, f *mappedField, row map[string]any) (re
 		if f.Required || m.onUnavailable == UnavailableFail {
 			return "", &InvalidError{Field: f.Name, Code: "unavailable"}
 		}
-		return OmittedUnavailable, nil
+		return omittedUnavailable, nil
 	}
 	s, ok := "", false
 	if err == nil {
@@ -256,9 +255,9 @@ func (m *Mapping) write(w *objectWriter, f *mappedField, row map[string]any) (re
 	}
 	m.writeNull(w, f.Name, `""`)
 	if ok {
-		return OmittedNull, nil
+		return omittedNull, nil
 	}
-	return OmittedInvalid, nil
+	return omittedInvalid, nil
 }
 
 // normalize returns the text to send for v. It is empty for a blank value, and

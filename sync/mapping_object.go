@@ -65,7 +65,7 @@ func (m *Mapping) writeEntries(w *objectWriter, f *mappedField, row map[string]a
 	for _, e := range f.entries {
 		path := f.Name + "." + e.name
 		reason := o.eval(e, row)
-		if reason == OmittedUnavailable {
+		if reason == omittedUnavailable {
 			if m.onUnavailable == UnavailableFail {
 				return nil, &InvalidError{Field: path, Code: "unavailable"}
 			}
@@ -76,7 +76,7 @@ func (m *Mapping) writeEntries(w *objectWriter, f *mappedField, row map[string]a
 		}
 	}
 	if known && !m.writeObject(w, f, o) {
-		omissions = append(omissions, Omission{Field: f.Name, Reason: OmittedInvalid})
+		omissions = append(omissions, Omission{Field: f.Name, Reason: omittedInvalid})
 	}
 	return omissions, nil
 }
@@ -87,10 +87,10 @@ type object map[string]string
 func (o object) eval(e objectEntry, row map[string]any) (reason string) {
 	v, err := e.expression.Eval(row)
 	if err != nil {
-		return OmittedInvalid
+		return omittedInvalid
 	}
 	if _, ok := v.(Unavailable); ok {
-		return OmittedUnavailable
+		return omittedUnavailable
 	}
 	return o.add(e.name, v)
 }
@@ -104,9 +104,9 @@ func (o object) add(name string, v any) (reason string) {
 		o[name] = s
 		switch {
 		case !ok:
-			return OmittedInvalid
+			return omittedInvalid
 		case s == "":
-			return OmittedNull
+			return omittedNull
 		}
 		return ""
 	}
@@ -116,10 +116,10 @@ func (o object) add(name string, v any) (reason string) {
 		// The bound on a name also bounds the depth: each level adds to it.
 		_, taken := o[path]
 		if taken || !entryName.MatchString(path) {
-			reason = OmittedInvalid
+			reason = omittedInvalid
 			continue
 		}
-		if r := o.add(path, m[key]); r != "" && reason != OmittedInvalid {
+		if r := o.add(path, m[key]); r != "" && reason != omittedInvalid {
 			reason = r
 		}
 	}
