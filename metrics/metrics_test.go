@@ -70,8 +70,10 @@ func TestEverySeriesNamesItsDestination(t *testing.T) {
 }
 
 func TestNoUserIDIsALabel(t *testing.T) {
-	allowed := []string{"destination", "topic", "partition", "op", "outcome", "reason", "code", "verdict", "field",
-		"version", "revision", "goversion"}
+	allowed := []string{
+		"destination", "topic", "partition", "op", "outcome", "reason", "code", "verdict", "field",
+		"version", "revision", "goversion",
+	}
 	reg := prometheus.NewRegistry()
 	m := New(reg, "taptalk")
 	m.Build("v1.2.3", "abcdef")
@@ -157,12 +159,16 @@ func use(d *Destination) {
 	d.Events.OldestPending.Set(1)
 
 	l := d.Lane
-	for _, g := range []prometheus.Gauge{l.QueueUsers, l.QueueBytes, l.WindowBytes, l.InFlight, l.Workers, l.BackoffUsers,
-		l.RateLimit, l.LastSuccess, l.AmbiguousUsers} {
+	for _, g := range []prometheus.Gauge{
+		l.QueueUsers, l.QueueBytes, l.WindowBytes, l.InFlight, l.Workers, l.BackoffUsers,
+		l.RateLimit, l.LastSuccess, l.AmbiguousUsers,
+	} {
 		g.Set(1)
 	}
-	for _, c := range []prometheus.Counter{l.ThrottleWait, l.Deliveries.Delivered, l.Deliveries.Nothing, l.Deliveries.DeadLetter,
-		l.Deliveries.Dropped, l.PartitionConflicts, l.ControlCalls, l.ConfirmCalls} {
+	for _, c := range []prometheus.Counter{
+		l.ThrottleWait, l.Deliveries.Delivered, l.Deliveries.Nothing, l.Deliveries.DeadLetter,
+		l.Deliveries.Dropped, l.PartitionConflicts, l.ControlCalls, l.ConfirmCalls,
+	} {
 		c.Inc()
 	}
 	l.QueueWait.Observe(1)

@@ -86,10 +86,10 @@ func report(probes []probe) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if failures.Len() > 0 {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			io.WriteString(w, failures.String())
+			_, _ = io.WriteString(w, failures.String()) // whoever hung up needs no answer
 			return
 		}
-		io.WriteString(w, "ok\n")
+		_, _ = io.WriteString(w, "ok\n")
 	})
 }
 
@@ -126,7 +126,7 @@ func (a *admin) serve(ctx context.Context, l net.Listener) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminShutdown)
 	defer cancel()
 	if err := server.Shutdown(bounded); err != nil {
-		server.Close() // a client that does not read its answer must not hold up the end
+		_ = server.Close() // a client that does not read its answer must not hold up the end
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin server: %w", err)

@@ -36,8 +36,10 @@ func TestProbes(t *testing.T) {
 		{"no probes", nil, nil, "/livez", 200, "ok\n"},
 		{"all fine", []probe{fine}, []probe{fine, fine}, "/readyz", 200, "ok\n"},
 		{"stuck", []probe{fine, stuck}, nil, "/livez", 503, "taptalk: the loop has not turned for 31s\n"},
-		{"each failure", nil, []probe{stuck, fine, missing}, "/readyz", 503,
-			"taptalk: the loop has not turned for 31s\nhaptik: topic app.public.users does not exist\n"},
+		{
+			"each failure", nil, []probe{stuck, fine, missing}, "/readyz", 503,
+			"taptalk: the loop has not turned for 31s\nhaptik: topic app.public.users does not exist\n",
+		},
 		{"not ready is no reason to be killed", []probe{fine}, []probe{missing}, "/livez", 200, "ok\n"},
 		{"stuck says nothing of ready", []probe{stuck}, []probe{fine}, "/readyz", 200, "ok\n"},
 	}
@@ -96,8 +98,10 @@ func TestMetricsEndpoint(t *testing.T) {
 				t.Errorf("got %d %s, want 200 %s", w.Code, got, tt.contentType)
 			}
 			body := w.Body.String()
-			for _, want := range []string{"usersync_build_info{", `version="v1.2.3"`, `usersync_lease_valid{destination="taptalk"} 0`,
-				"go_goroutines ", "process_start_time_seconds "} {
+			for _, want := range []string{
+				"usersync_build_info{", `version="v1.2.3"`, `usersync_lease_valid{destination="taptalk"} 0`,
+				"go_goroutines ", "process_start_time_seconds ",
+			} {
 				if !strings.Contains(body, want) {
 					t.Errorf("%q is missing", want)
 				}

@@ -36,7 +36,7 @@ func newUserHash(key string) UserHash {
 	k := []byte(key)
 	if len(k) == 0 {
 		k = make([]byte, sha256.Size)
-		rand.Read(k) // never fails
+		_, _ = rand.Read(k) // never fails
 	}
 	return func(user string) string {
 		mac := hmac.New(sha256.New, k)
