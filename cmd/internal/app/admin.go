@@ -26,13 +26,10 @@ const (
 	maxScrapes        = 4
 )
 
-// probe is one condition that a probe endpoint reports. The check returns at
-// once; its error, which anyone who can reach the port may read, says what is
-// wrong without personal data.
-type probe struct {
-	name  string
-	check func() error
-}
+// probe checks one condition and returns at once. Its error, which anyone who can
+// reach the port may read, says whose condition it is and what is wrong, without
+// personal data.
+type probe func() error
 
 // admin is the HTTP server for operators:
 //
@@ -76,9 +73,9 @@ func (a *admin) handler() http.Handler {
 func report(probes []probe) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var failures strings.Builder
-		for _, p := range probes {
-			if err := p.check(); err != nil {
-				fmt.Fprintf(&failures, "%s: %v\n", p.name, err)
+		for _, check := range probes {
+			if err := check(); err != nil {
+				fmt.Fprintln(&failures, err)
 			}
 		}
 		// An answer of a moment ago is of no use to anyone.

@@ -23,9 +23,10 @@ func newTestAdmin() *admin {
 }
 
 func TestProbes(t *testing.T) {
-	fine := probe{"fine", func() error { return nil }}
-	stuck := probe{"taptalk", func() error { return errors.New("the loop has not turned for 31s") }}
-	missing := probe{"haptik", func() error { return errors.New("topic app.public.users does not exist") }}
+	fine := func() error { return nil }
+	stuck := func() error { return errors.New("taptalk: the loop has not turned for 31s") }
+	missing := func() error { return errors.New("haptik: topic app.public.users does not exist") }
+	const both = "taptalk: the loop has not turned for 31s\nhaptik: topic app.public.users does not exist\n"
 	tests := []struct {
 		name        string
 		live, ready []probe
@@ -36,10 +37,7 @@ func TestProbes(t *testing.T) {
 		{"no probes", nil, nil, "/livez", 200, "ok\n"},
 		{"all fine", []probe{fine}, []probe{fine, fine}, "/readyz", 200, "ok\n"},
 		{"stuck", []probe{fine, stuck}, nil, "/livez", 503, "taptalk: the loop has not turned for 31s\n"},
-		{
-			"each failure", nil, []probe{stuck, fine, missing}, "/readyz", 503,
-			"taptalk: the loop has not turned for 31s\nhaptik: topic app.public.users does not exist\n",
-		},
+		{"each failure", nil, []probe{stuck, fine, missing}, "/readyz", 503, both},
 		{"not ready is no reason to be killed", []probe{fine}, []probe{missing}, "/livez", 200, "ok\n"},
 		{"stuck says nothing of ready", []probe{stuck}, []probe{fine}, "/readyz", 200, "ok\n"},
 	}
@@ -63,7 +61,7 @@ func TestProbes(t *testing.T) {
 func TestProbeRecovers(t *testing.T) {
 	err := errors.New("not joined")
 	a := newTestAdmin()
-	a.ready = []probe{{"taptalk", func() error { return err }}}
+	a.ready = []probe{func() error { return err }}
 	h := a.handler()
 	for _, want := range []int{503, 200, 503} {
 		w := httptest.NewRecorder()
@@ -168,11 +166,11 @@ func TestOnlyReadsAreAnswered(t *testing.T) {
 func TestServe(t *testing.T) {
 	a := newTestAdmin()
 	asked, answer := make(chan struct{}), make(chan struct{})
-	a.ready = []probe{{"slow", func() error {
+	a.ready = []probe{func() error {
 		close(asked)
 		<-answer
 		return nil
-	}}}
+	}}
 	l, err := a.listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
