@@ -20,8 +20,8 @@ const (
 	control       = 1 << 5
 )
 
-// batch is a record batch as a log holds it; encode gives its bytes.
-type batch struct {
+// logBatch is a record batch as a log holds it; encode gives its bytes.
+type logBatch struct {
 	base     int64
 	last     int32 // offset delta of the last offset it covers, kept by compaction
 	attrs    int16
@@ -35,7 +35,7 @@ type batchRecord struct {
 }
 
 // encode writes b in the v2 format of the Kafka protocol documentation.
-func (b batch) encode() []byte {
+func (b logBatch) encode() []byte {
 	be := binary.BigEndian
 	var body []byte // from the attributes on: what the checksum covers
 	body = be.AppendUint16(body, uint16(b.attrs))
@@ -93,12 +93,12 @@ func values(n int32, base int64) []batchRecord {
 	return out
 }
 
-func marker(base, producer int64, commit bool) batch {
+func marker(base, producer int64, commit bool) logBatch {
 	key := []byte{0, 0, 0, 0}
 	if commit {
 		key[3] = 1
 	}
-	return batch{base: base, attrs: transactional | control, producer: producer, records: []batchRecord{{key: key, value: []byte{0, 0, 0, 0, 0, 0}}}}
+	return logBatch{base: base, attrs: transactional | control, producer: producer, records: []batchRecord{{key: key, value: []byte{0, 0, 0, 0, 0, 0}}}}
 }
 
 func TestDecodePartition(t *testing.T) {
@@ -107,29 +107,29 @@ func TestDecodePartition(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		from    int64
-		batches []batch
+		batches []logBatch
 		aborted []fetch.ResponseTransaction
 		want    []int64
 		next    int64
 	}{
 		"nothing": {from: 5, next: 5},
-		"plain":   {from: 5, batches: []batch{{base: 5, last: 1, records: values(2, 5)}}, want: []int64{5, 6}, next: 7},
+		"plain":   {from: 5, batches: []logBatch{{base: 5, last: 1, records: values(2, 5)}}, want: []int64{5, 6}, next: 7},
 		"from the middle of a batch": {
-			from: 6, batches: []batch{{base: 5, last: 2, records: values(3, 5)}}, want: []int64{6, 7}, next: 8,
+			from: 6, batches: []logBatch{{base: 5, last: 2, records: values(3, 5)}}, want: []int64{6, 7}, next: 8,
 		},
-		"a lone empty batch is stepped through": {from: 5, batches: []batch{{base: 5, last: 9}}, next: 6},
-		"inside an empty batch":                 {from: 9, batches: []batch{{base: 5, last: 9}}, next: 10},
-		"an empty batch further up":             {from: 5, batches: []batch{{base: 8, last: 9}}, next: 9},
-		"three empty batches":                   {from: 5, batches: []batch{{base: 5, last: 9}, {base: 15, last: 9}, {base: 25, last: 9}}, next: 26},
+		"a lone empty batch is stepped through": {from: 5, batches: []logBatch{{base: 5, last: 9}}, next: 6},
+		"inside an empty batch":                 {from: 9, batches: []logBatch{{base: 5, last: 9}}, next: 10},
+		"an empty batch further up":             {from: 5, batches: []logBatch{{base: 8, last: 9}}, next: 9},
+		"three empty batches":                   {from: 5, batches: []logBatch{{base: 5, last: 9}, {base: 15, last: 9}, {base: 25, last: 9}}, next: 26},
 		"empty, then records": {
-			from: 5, batches: []batch{{base: 5, last: 9}, {base: 15, last: 0, records: values(1, 15)}}, want: []int64{15}, next: 16,
+			from: 5, batches: []logBatch{{base: 5, last: 9}, {base: 15, last: 0, records: values(1, 15)}}, want: []int64{15}, next: 16,
 		},
 		"compacted tail, asked for again": {
-			from: 7, batches: []batch{{base: 5, last: 9, records: values(2, 5)}}, next: 8,
+			from: 7, batches: []logBatch{{base: 5, last: 9, records: values(2, 5)}}, next: 8,
 		},
 		"one producer commits, aborts, commits": {
 			from: 0,
-			batches: []batch{
+			batches: []logBatch{
 				{base: 0, attrs: transactional, producer: 7, records: values(1, 0)}, marker(1, 7, true),
 				{base: 2, attrs: transactional, producer: 7, records: values(1, 2)}, marker(3, 7, false),
 				{base: 4, attrs: transactional, producer: 7, records: values(1, 4)}, marker(5, 7, true),
@@ -139,7 +139,7 @@ func TestDecodePartition(t *testing.T) {
 		},
 		"an unlisted order of aborts, two producers": {
 			from: 0,
-			batches: []batch{
+			batches: []logBatch{
 				{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
 				{base: 1, attrs: transactional, producer: 8, records: values(1, 1)},
 				marker(2, 7, false),
@@ -151,7 +151,7 @@ func TestDecodePartition(t *testing.T) {
 		},
 		"an aborted producer's plain records count": {
 			from: 0,
-			batches: []batch{
+			batches: []logBatch{
 				{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
 				{base: 1, producer: 7, records: values(1, 1)},
 			},
@@ -160,15 +160,15 @@ func TestDecodePartition(t *testing.T) {
 		},
 		"an abort's marker comes first, its records came before": {
 			from: 3,
-			batches: []batch{
+			batches: []logBatch{
 				marker(3, 7, false),
 				{base: 4, attrs: transactional, producer: 7, records: values(1, 4)}, marker(5, 7, true),
 			},
 			aborted: []fetch.ResponseTransaction{aborted(7, 2)},
 			want:    []int64{4}, next: 6,
 		},
-		"nothing but a marker":   {from: 3, batches: []batch{marker(3, 7, true)}, next: 4},
-		"a marker compacted out": {from: 3, batches: []batch{{base: 3, attrs: control | transactional}}, next: 4},
+		"nothing but a marker":   {from: 3, batches: []logBatch{marker(3, 7, true)}, next: 4},
+		"a marker compacted out": {from: 3, batches: []logBatch{{base: 3, attrs: control | transactional}}, next: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var raw []byte
@@ -195,7 +195,7 @@ func TestDecodePartition(t *testing.T) {
 
 // A tombstone deletes a user, an empty value is only undecodable.
 func TestDecodeKeepsNullAndEmptyApart(t *testing.T) {
-	raw := batch{last: 1, records: []batchRecord{{delta: 0, key: []byte{}, value: nil}, {delta: 1, key: nil, value: []byte{}}}}.encode()
+	raw := logBatch{last: 1, records: []batchRecord{{delta: 0, key: []byte{}, value: nil}, {delta: 1, key: nil, value: []byte{}}}}.encode()
 	got, _, err := decodePartition("users", 0, response(t, raw))
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%d records, error %v", len(got), err)
@@ -211,12 +211,12 @@ func TestDecodeKeepsNullAndEmptyApart(t *testing.T) {
 // The records of a response must outlive it: kafka-go hands its pages to the next one.
 func TestDecodeCopiesOutOfPages(t *testing.T) {
 	value := bytes.Repeat([]byte("a"), 1000)
-	first, _, err := decodePartition("users", 0, response(t, batch{records: []batchRecord{{key: []byte("k"), value: value}}}.encode()))
+	first, _, err := decodePartition("users", 0, response(t, logBatch{records: []batchRecord{{key: []byte("k"), value: value}}}.encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {
-		_, _, err := decodePartition("users", 0, response(t, batch{records: []batchRecord{{key: []byte("x"), value: bytes.Repeat([]byte("b"), 1000)}}}.encode()))
+		_, _, err := decodePartition("users", 0, response(t, logBatch{records: []batchRecord{{key: []byte("x"), value: bytes.Repeat([]byte("b"), 1000)}}}.encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func TestDecodeUnknownBatch(t *testing.T) {
 // logModel is a partition's log with every shape a broker can serve, and beside
 // it the answer: the offsets of the committed records that compaction left.
 type logModel struct {
-	batches   []batch
+	batches   []logBatch
 	aborted   []abortedRange
 	committed []int64
 	end       int64
@@ -275,7 +275,7 @@ func drawLog(t *rapid.T) logModel {
 			end(producer, rapid.Bool().Draw(t, "commit"))
 			continue
 		}
-		b := batch{base: m.end, last: rapid.Int32Range(0, 6).Draw(t, "last"), producer: producer}
+		b := logBatch{base: m.end, last: rapid.Int32Range(0, 6).Draw(t, "last"), producer: producer}
 		if rapid.Bool().Draw(t, "transactional") {
 			b.attrs = transactional
 			if open[producer] == nil {

@@ -239,11 +239,11 @@ func TestFetchPassesEmptyBatches(t *testing.T) {
 		cannedFetch(k, 0, 0, 36, func(offset int64) []byte {
 			switch {
 			case offset <= 9:
-				return batch{last: 9}.encode()
+				return logBatch{last: 9}.encode()
 			case offset <= 34:
-				return append(batch{base: 10, last: 9}.encode(), batch{base: 20, last: 14}.encode()...)
+				return append(logBatch{base: 10, last: 9}.encode(), logBatch{base: 20, last: 14}.encode()...)
 			default:
-				return batch{base: 35, records: []batchRecord{{value: []byte("end")}}}.encode()
+				return logBatch{base: 35, records: []batchRecord{{value: []byte("end")}}}.encode()
 			}
 		})
 		r := k.read(k.client("users"), map[int]int64{0: 0})
@@ -260,7 +260,7 @@ func TestFetchHaltsTheCorruptPartitionOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		rotten := batch{base: 0, records: values(1, 0)}.encode()
+		rotten := logBatch{base: 0, records: values(1, 0)}.encode()
 		rotten[len(rotten)-2] ^= 1 // the checksum no longer fits
 		cannedFetch(k, 1, 0, 1, func(int64) []byte { return rotten })
 		k.produce(record("users", 0, "a"), record("users", 2, "a"))
@@ -339,7 +339,7 @@ func TestRefetch(t *testing.T) {
 				t.Errorf("%s: error %v", name, err)
 			}
 		}
-		cannedFetch(k, 0, 2, 5, func(int64) []byte { return batch{base: 4, records: values(1, 4)}.encode() })
+		cannedFetch(k, 0, 2, 5, func(int64) []byte { return logBatch{base: 4, records: values(1, 4)}.encode() })
 		if _, err := c.refetch(t.Context(), "users", 0, 2); !errors.Is(err, errRecordGone) {
 			t.Errorf("compacted: error %v", err)
 		}

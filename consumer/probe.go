@@ -3,11 +3,11 @@ package consumer
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,14 +123,6 @@ func orTimeout(ctx context.Context, err error) error {
 // explain turns what kafka-go reports into words that say what to do.
 func explain(broker string, err error) *ProbeError {
 	e := &ProbeError{Broker: broker, Err: err}
-	var (
-		dns      *net.DNSError
-		verify   *tls.CertificateVerificationError
-		unknown  x509.UnknownAuthorityError
-		alert    tls.AlertError
-		noTLS    tls.RecordHeaderError
-		netError net.Error
-	)
 	switch {
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
 		e.Cause, e.Remedy = "authentication failed", "check kafka.sasl.username and kafka.sasl.password"
@@ -138,19 +130,19 @@ func explain(broker string, err error) *ProbeError {
 		e.Cause, e.Remedy = "the broker does not offer this SASL mechanism", "check kafka.sasl.mechanism"
 	case errors.Is(err, kafka.IllegalSASLState):
 		e.Cause, e.Remedy = "the broker did not expect a login here", "check the port, or leave kafka.sasl.mechanism empty"
-	case errors.As(err, &verify), errors.As(err, &unknown):
+	case is[*tls.CertificateVerificationError](err):
 		e.Cause, e.Remedy = "its TLS certificate cannot be verified: "+err.Error(), "check kafka.tls.ca_file and the host name in kafka.brokers"
-	case errors.As(err, &alert):
-		e.Cause, e.Remedy = "it refused the TLS connection: "+alert.Error(), "check kafka.tls.cert_file and kafka.tls.key_file"
-	case errors.As(err, &noTLS):
+	case is[tls.AlertError](err):
+		e.Cause, e.Remedy = "it refused the TLS connection: "+err.Error(), "check kafka.tls.cert_file and kafka.tls.key_file"
+	case is[tls.RecordHeaderError](err):
 		e.Cause, e.Remedy = "it does not speak TLS on this port", "check the port, or set kafka.tls.enabled: false"
 	case strings.Contains(err.Error(), "expecting TLS"): // kafka-go's only sign of it
 		e.Cause, e.Remedy = "it speaks TLS on this port", "set kafka.tls.enabled: true"
-	case errors.As(err, &dns):
+	case is[*net.DNSError](err):
 		e.Cause, e.Remedy = "the host name does not resolve", "check kafka.brokers and DNS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Cause, e.Remedy = "connection refused", "check the port in kafka.brokers and that the broker is up"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netError) && netError.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		e.Cause, e.Remedy = "no answer in time", "check the network path, firewalls and network policies"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrClosedPipe):
 		e.Cause, e.Remedy = "it closed the connection", "check that kafka.tls and kafka.sasl are what this port expects"
@@ -158,6 +150,11 @@ func explain(broker string, err error) *ProbeError {
 		e.Cause, e.Remedy = err.Error(), "check kafka.brokers"
 	}
 	return e
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // bounded gives every connection a limit for the reads and writes that come

@@ -1,0 +1,212 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/produce"
+
+	"usersync/consumer/event"
+	usync "usersync/sync"
+)
+
+const (
+	headerPrefix = "usersync."
+	// produceWait is how long the brokers may take to replicate a dead letter.
+	produceWait = 5 * time.Second
+	acksAll     = -1
+)
+
+// form says what the value of a dead letter is.
+type form string
+
+const (
+	formOriginal  form = "original"  // the record, as it was: has no form header
+	formColumns   form = "columns"   // the mapped columns, as a JSON object
+	formReference form = "reference" // null: nothing but where to look
+)
+
+// letter is a change that is given up, with all that is known of it.
+type letter struct {
+	Position    usync.Position
+	Destination string
+	Reason      string // from a bounded set: "rejected", "undecodable", ...
+	Code, Field string // constants, never text of an answer
+	Attempts    int
+	FailedAt    time.Time
+	SourceTime  time.Time // when the source committed the change; zero: unknown
+	Key         []byte    // the record's
+	Columns     map[string]any
+}
+
+// deadLetters writes to the dead-letter topic. Its methods may be called from
+// several goroutines.
+type deadLetters struct {
+	client  *Client
+	topic   string
+	version string // of this program
+}
+
+// write puts l into the dead-letter topic and returns nil once all replicas that
+// are in sync have it. After an error it may be there or not: whoever calls write
+// again accepts a duplicate. No error carries anything of the record.
+//
+// The value is the record as it was, read again by its position. If that is gone
+// or larger than the topic allows, it is the columns that were kept of it, and if
+// these are too large as well, or there are none, null: the position in the
+// headers then leads to the record, for as long as the source topic has it. The
+// lesser forms leave out the record's own headers, which may be what is too large.
+// The key is kept unless not even that fits.
+func (d *deadLetters) write(ctx context.Context, l letter) error {
+	original, err := d.client.refetch(ctx, l.Position.Topic, l.Position.Partition, l.Position.Offset)
+	if err != nil && !errors.Is(err, errRecordGone) {
+		return fmt.Errorf("dead letter for %s: reading the record again: %w", at(l.Position), err)
+	}
+	for _, r := range d.forms(l, original) {
+		err = d.produce(ctx, r)
+		if !errors.Is(err, kafka.MessageSizeTooLarge) && !errors.Is(err, kafka.RecordListTooLarge) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("dead letter for %s: %w", at(l.Position), err)
+	}
+	return nil
+}
+
+func at(p usync.Position) string { return fmt.Sprintf("%s/%d@%d", p.Topic, p.Partition, p.Offset) }
+
+// forms returns what may be written for l, best first. original is nil if the
+// record is gone.
+func (d *deadLetters) forms(l letter, original *event.Record) []event.Record {
+	var list []event.Record
+	if original != nil {
+		if l.SourceTime.IsZero() {
+			l.SourceTime = original.Time
+		}
+		r := event.Record{Key: original.Key, Value: original.Value}
+		for _, h := range original.Headers {
+			// A record that was a dead letter before and was put back still has
+			// these. Two of a name would leave a reader to guess.
+			if !strings.HasPrefix(h.Key, headerPrefix) {
+				r.Headers = append(r.Headers, h)
+			}
+		}
+		r.Headers = append(r.Headers, d.headers(l, formOriginal)...)
+		list = append(list, r)
+	}
+	if columns := encodeColumns(l.Columns); columns != nil {
+		list = append(list, event.Record{Key: l.Key, Value: columns, Headers: d.headers(l, formColumns)})
+	}
+	reference := event.Record{Key: l.Key, Headers: d.headers(l, formReference)}
+	bare := event.Record{Headers: reference.Headers}
+	return append(list, reference, bare)
+}
+
+// encodeColumns returns the columns as JSON, or nil if there are none. A column
+// whose value was not available is left out: null would say that it was NULL.
+func encodeColumns(columns map[string]any) []byte {
+	if len(columns) == 0 {
+		return nil
+	}
+	known := make(map[string]any, len(columns))
+	for name, v := range columns {
+		if _, unavailable := v.(usync.Unavailable); !unavailable {
+			known[name] = v
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(known) != nil {
+		return nil // an impossible value; what is left is the reference
+	}
+	return bytes.TrimSpace(b.Bytes())
+}
+
+func (d *deadLetters) headers(l letter, f form) []event.Header {
+	code := l.Code
+	if l.Field != "" {
+		code += " (field " + l.Field + ")"
+	}
+	fields := []struct{ name, value string }{
+		{"destination", l.Destination},
+		{"reason", l.Reason},
+		{"error", code},
+		{"source.topic", l.Position.Topic},
+		{"source.partition", strconv.Itoa(l.Position.Partition)},
+		{"source.offset", strconv.FormatInt(l.Position.Offset, 10)},
+		{"source.timestamp", timestamp(l.SourceTime)},
+		{"attempts", strconv.Itoa(l.Attempts)},
+		{"failed_at", timestamp(l.FailedAt)},
+		{"version", d.version},
+	}
+	if f != formOriginal {
+		fields = append(fields, struct{ name, value string }{"form", string(f)})
+	}
+	headers := make([]event.Header, len(fields))
+	for i, h := range fields {
+		headers[i] = event.Header{Key: headerPrefix + h.name, Value: []byte(h.value)}
+	}
+	return headers
+}
+
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+// produce writes r and waits for all replicas in sync. The topic is not created
+// if it is missing. The record gets the time of writing: retention counts from
+// there, and a broker may refuse one that is as old as the original.
+func (d *deadLetters) produce(ctx context.Context, r event.Record) error {
+	found, err := d.client.Metadata(ctx, []string{d.topic})
+	if err != nil {
+		return err
+	}
+	if len(found[d.topic]) == 0 {
+		return fmt.Errorf("topic %q: %w", d.topic, kafka.UnknownTopicOrPartition)
+	}
+	ids := make([]int, len(found[d.topic]))
+	for i, p := range found[d.topic] {
+		ids[i] = p.ID
+	}
+	// The partition that a Java producer would choose: all letters of a user stay
+	// in order, whoever else writes to the topic.
+	id := kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: r.Key}, ids...)
+
+	rec := protocol.Record{Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value)}
+	for _, h := range r.Headers {
+		rec.Headers = append(rec.Headers, protocol.Header(h))
+	}
+	res, err := d.client.roundTrip(ctx, &produce.Request{
+		Acks:    acksAll,
+		Timeout: int32(produceWait.Milliseconds()),
+		Topics: []produce.RequestTopic{{Topic: d.topic, Partitions: []produce.RequestPartition{{
+			Partition: int32(id),
+			RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(rec)},
+		}}}},
+	})
+	if err != nil {
+		return fmt.Errorf("produce to %s/%d: %w", d.topic, id, err)
+	}
+	for _, t := range res.(*produce.Response).Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 {
+				return fmt.Errorf("produce to %s/%d: %w", d.topic, id, kafka.Error(p.ErrorCode))
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("produce to %s/%d: no answer", d.topic, id)
+}
