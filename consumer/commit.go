@@ -1,0 +1,143 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// headroom is how many offsets beyond what is registered a commit announces. No
+// call is made for a change at or above what was announced.
+const headroom = 10_000
+
+// note is what a commit says beside the offset, for the next owner.
+type note struct {
+	// End: for no change at or above this offset has a call been made.
+	End int64
+	// Born is how many partitions the topic had when this one was first
+	// committed. A partition without a commit is one that was added later if its
+	// number is not below that of another.
+	Born int
+	// Drained says that the owner's calls have all ended; else any change below
+	// End may be on its way.
+	Drained bool
+	// Unsure is when the last call with an unknown outcome can no longer be
+	// applied; zero if there is none.
+	Unsure time.Time
+}
+
+const noteFormat = "usersync/1"
+
+// String is the form in which the note is committed.
+func (n note) String() string {
+	s := fmt.Sprintf("%s end=%d born=%d", noteFormat, n.End, n.Born)
+	if n.Drained {
+		s += " drained"
+	}
+	if !n.Unsure.IsZero() {
+		s += " unsure=" + strconv.FormatInt(n.Unsure.UnixMilli(), 10)
+	}
+	return s
+}
+
+// parseNote reads a note; ok is false for what this program did not write, such
+// as the empty one that Kafka's own tool leaves.
+func parseNote(s string) (n note, ok bool) {
+	words := strings.Fields(s)
+	if len(words) == 0 || words[0] != noteFormat {
+		return note{}, false
+	}
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		var err error
+		switch key {
+		case "end":
+			n.End, err = strconv.ParseInt(value, 10, 64)
+		case "born":
+			n.Born, err = strconv.Atoi(value)
+		case "drained":
+			n.Drained = true
+		case "unsure":
+			var ms int64
+			ms, err = strconv.ParseInt(value, 10, 64)
+			n.Unsure = time.UnixMilli(ms)
+		}
+		if err != nil {
+			return note{}, false
+		}
+	}
+	return n, true
+}
+
+const (
+	commitEvery = time.Second     // at most so often, unless something waits for it
+	proveEvery  = 5 * time.Second // an idle pipeline proves its membership
+	retryCommit = 200 * time.Millisecond
+	commitLimit = 5 * time.Second // for an answer
+)
+
+// committer sends the frontiers of one generation to the coordinator, one
+// request at a time and never an offset below one that was accepted. It is owned
+// by the generation's loop; only the request itself runs beside it.
+type committer struct {
+	client   *Client
+	group    string
+	id       int
+	member   string
+	answers  chan commitAnswer
+	pending  bool
+	lastSent time.Time
+	lastAll  time.Time
+	failed   bool // the last one was not accepted whole: try again soon
+}
+
+type commitAnswer struct {
+	sent  time.Time
+	parts []PartitionCommit
+	notes []note
+	codes map[TopicPartition]kafka.Error
+	err   error
+}
+
+// wait is how long the next commit that nobody waits for has to wait.
+func (c *committer) wait(now time.Time) time.Duration {
+	return commitEvery - now.Sub(c.lastSent)
+}
+
+// send commits the partitions that moved, or all. It reports whether there was
+// anything to send.
+func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all, drained bool, unsure func(*owned) time.Time) bool {
+	a := commitAnswer{sent: now}
+	for _, p := range parts {
+		n := note{End: p.front.position + headroom, Born: p.born, Drained: drained}
+		if drained {
+			n.End = max(p.end, p.front.position)
+			n.Unsure = unsure(p)
+		}
+		offset := max(p.front.offset(), p.committed)
+		if p.halted || !all && offset == p.committed && p.end-p.front.position > headroom/2 {
+			continue
+		}
+		a.parts = append(a.parts, PartitionCommit{TopicPartition: p.TopicPartition, Offset: offset, Metadata: n.String()})
+		a.notes = append(a.notes, n)
+	}
+	if len(a.parts) == 0 {
+		return false
+	}
+	c.pending, c.lastSent = true, now
+	if all {
+		c.lastAll = now
+	}
+	req := CommitRequest{Group: c.group, Generation: c.id, Member: c.member, Partitions: a.parts}
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, commitLimit)
+		defer cancel()
+		a.codes, a.err = c.client.Commit(ctx, req)
+		c.answers <- a // buffered: it never waits
+	}()
+	return true
+}

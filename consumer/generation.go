@@ -1,0 +1,239 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"usersync/metrics"
+	usync "usersync/sync"
+)
+
+// generation is everything that happens between two rebalances. Its loop owns
+// the lane, the frontiers and the commits, so none of them needs a lock; what
+// waits for a network runs beside it and reports.
+type generation struct {
+	*Config
+	p    *Pipeline
+	lane *usync.Lane
+	gen  *kafka.Generation
+
+	counts map[string]int // partitions of each topic
+	parts  []*owned
+	byName map[TopicPartition]*owned
+	lease  lease
+	commit committer
+
+	fetch    *fetcher
+	portions chan *portion
+	calls    chan ended
+	letters  chan sentLetter
+	writing  bool // a letter is being written
+
+	callCtx  context.Context // of calls and letters; ended by kill
+	kill     context.CancelFunc
+	evicted  bool // the membership is lost
+	wg       sync.WaitGroup
+	state    string
+	observed time.Time
+}
+
+// ended is a call with its outcome.
+type ended struct {
+	call *usync.Call
+	err  error
+}
+
+// generation runs one generation. It returns when nothing more is done for its
+// partitions; that ends the generation, if it has not ended by itself.
+func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, regroup <-chan struct{}) {
+	if g.Err() != nil {
+		return // it died before it was handed over: kafka-go would not wait for us
+	}
+	x := &generation{
+		Config: &p.cfg, p: p, lane: p.lane, gen: gen, counts: p.partitionCounts(),
+		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1),
+		state: metrics.StateRunning, lease: lease{length: p.cfg.SessionTimeout / 2},
+	}
+	x.commit = committer{client: p.cfg.Client, group: p.cfg.Group, id: int(gen.ID), member: gen.MemberID, answers: make(chan commitAnswer, 1)}
+	// Not derived from g: calls in flight may end after the partitions are revoked.
+	x.callCtx, x.kill = context.WithCancel(context.WithoutCancel(g))
+	defer x.kill()
+	p.cfg.Metrics.Consumer.Generations.Inc()
+	if err := x.take(g); err != nil {
+		return
+	}
+	x.assigned()
+	defer x.revoked()
+
+	reading, stop := context.WithCancel(g)
+	defer stop()
+	x.read(reading)
+	if slices.ContainsFunc(x.parts, func(p *owned) bool { return p.added }) {
+		x.wg.Go(func() {
+			if x.admit(reading) {
+				stop()
+			}
+		})
+	}
+	x.loop(reading, hard, regroup)
+	stop()
+	x.drain(hard)
+	x.wg.Wait()
+}
+
+// assigned starts to show what is owned now.
+func (g *generation) assigned() {
+	names := make([]TopicPartition, 0, len(g.parts))
+	var total int
+	for _, n := range g.counts {
+		total += n
+	}
+	for _, p := range g.parts {
+		p.metrics = g.Metrics.Consumer.Assign(p.Topic, p.Partition)
+		names = append(names, p.TopicPartition)
+	}
+	g.lane.Retain(func(at usync.Position) bool {
+		_, ok := g.byName[TopicPartition{at.Topic, at.Partition}]
+		return ok
+	})
+	// Each member takes the share of the rate that it owns of the partitions: the
+	// shares add up to the whole without anyone having to ask the others.
+	g.lane.SetRate(time.Now(), g.RateLimit*float64(len(g.parts))/float64(max(total, 1)))
+	g.p.missing(nil)
+	g.Log.Info("joined", "group", g.Group, "generation", g.gen.ID, "partitions", len(g.parts))
+	g.p.trace(Trace{Kind: TraceAssigned, Partitions: names, Generation: int(g.gen.ID), Member: g.gen.MemberID})
+}
+
+// revoked forgets everything that the next owner will read again.
+func (g *generation) revoked() {
+	g.lane.Drop()
+	g.lane.Observe(time.Now())
+	for _, p := range g.parts {
+		g.Metrics.Consumer.Revoke(p.Topic, p.Partition)
+	}
+	g.Metrics.Consumer.LeaseValid.Set(0)
+	g.p.turned.Store(0)
+	g.p.trace(Trace{Kind: TraceRevoked, Generation: int(g.gen.ID), Member: g.gen.MemberID})
+}
+
+// loop goes round until ctx ends or the partitions are lost.
+func (g *generation) loop(ctx, hard context.Context, regroup <-chan struct{}) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		g.p.turned.Store(now.UnixNano())
+		g.register(now)
+		g.start(now)
+		g.write(now)
+		g.prove(now)
+		g.show(now)
+		timer.Reset(g.sleep(time.Now()))
+		select {
+		case b := <-g.portions:
+			g.took(b)
+		case e := <-g.calls:
+			g.ended(e)
+		case l := <-g.letters:
+			g.wrote(l)
+		case a := <-g.commit.answers:
+			if g.answered(a); g.evicted {
+				return
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		case <-regroup:
+			return
+		case <-hard.Done():
+			return
+		}
+	}
+}
+
+// sleep is how long nothing needs to be done if nothing comes in.
+func (g *generation) sleep(now time.Time) time.Duration {
+	d := g.commit.wait(now)
+	switch {
+	case g.commit.failed && !g.commit.pending:
+		d = retryCommit
+	case g.commit.pending || d <= 0:
+		d = commitEvery
+	}
+	if wake := g.lane.Wake(now); !wake.IsZero() && g.lease.valid() && !g.writing {
+		d = min(d, wake.Sub(now))
+	}
+	return max(d, 0)
+}
+
+// start begins the calls whose turn it is.
+func (g *generation) start(now time.Time) {
+	for g.lease.valid() {
+		c := g.lane.Next(now)
+		if c == nil {
+			return
+		}
+		g.p.trace(Trace{Kind: TraceCall, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset, User: c.Payload.User})
+		g.wg.Go(func() { g.calls <- ended{c, g.call(c)} })
+	}
+}
+
+// call makes one call, on a goroutine of its own.
+func (g *generation) call(c *usync.Call) error {
+	if c.Probe {
+		if err := g.Target.Reload(); err != nil {
+			g.Log.Warn("reading the credentials again failed; the old ones stay in use", "error", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(usync.WithPermit(g.callCtx, g.lease.valid), g.Lane.Timeout)
+	defer cancel()
+	return g.Target.Deliver(ctx, c.Payload)
+}
+
+// ended takes the outcome of a call.
+func (g *generation) ended(e ended) {
+	g.lane.Done(time.Now(), e.call, e.err)
+	outcome := "ok"
+	if e.err != nil {
+		outcome = e.err.Error()
+	}
+	c := e.call
+	g.p.trace(Trace{Kind: TraceCalled, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset,
+		User: c.Payload.User, Outcome: outcome})
+}
+
+// showEvery is how often gauges are brought up to date.
+const showEvery = time.Second
+
+// show brings the gauges up to date and tells of a change of state.
+func (g *generation) show(now time.Time) {
+	if state, code := g.lane.State(now); state != g.state {
+		if state == metrics.StateRunning {
+			g.Log.Info("the destination takes calls again", "was", g.state)
+		} else {
+			g.Log.Warn("the destination is not called as usual", "state", state, "code", code)
+		}
+		g.state = state
+		g.observed = time.Time{}
+	}
+	if now.Sub(g.observed) < showEvery {
+		return
+	}
+	g.observed = now
+	g.lane.Observe(now)
+	valid := 0.0
+	if g.lease.valid() {
+		valid = 1
+	}
+	g.Metrics.Consumer.LeaseValid.Set(valid)
+	for _, p := range g.parts {
+		p.progress.Frontier, p.progress.Position = p.front.offset(), p.front.position
+		if p.progress.LogEnd > 0 {
+			p.metrics.Observe(p.progress, now)
+		}
+	}
+}

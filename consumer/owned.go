@@ -1,0 +1,63 @@
+package consumer
+
+import (
+	"math"
+	"time"
+
+	"usersync/metrics"
+	usync "usersync/sync"
+)
+
+// owned is a partition of the current generation.
+type owned struct {
+	TopicPartition
+	front     frontier
+	committed int64 // accepted last
+	end       int64 // announced by an accepted commit: no call is made at or above it
+	born      int
+	start     int64
+	added     bool // after the group began: it waits for the older ones
+	halted    bool
+
+	// A former owner may have sent the changes below doubtEnd, and they may be
+	// applied until doubtUntil.
+	doubtEnd   int64
+	doubtUntil time.Time
+
+	inbox    *portion // what was read and not yet registered
+	waited   bool     // for end, with the record at hand
+	progress metrics.Progress
+	metrics  *metrics.Partition
+}
+
+// inherit takes over what the last owner left in its commit.
+func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) {
+	p.committed, p.start = c.Offset, c.Offset
+	p.front.advance(c.Offset)
+	p.doubtUntil = now.Add(confirmAfter)
+	n, ok := parseNote(c.Metadata)
+	switch {
+	case !ok: // written by another tool: nothing is known of the last owner
+		p.doubtEnd = math.MaxInt64
+	case !n.Drained:
+		p.doubtEnd = n.End
+	case n.Unsure.After(now): // no further off than what an unclean end would mean
+		p.doubtEnd = n.End
+		if n.Unsure.Before(p.doubtUntil) {
+			p.doubtUntil = n.Unsure
+		}
+	}
+	p.born = n.Born
+}
+
+// possibly is until when a former owner's call for the change at offset may be applied.
+func (p *owned) possibly(offset int64) time.Time {
+	if offset < p.doubtEnd {
+		return p.doubtUntil
+	}
+	return time.Time{}
+}
+
+func (p *owned) at(offset int64) usync.Position {
+	return usync.Position{Topic: p.Topic, Partition: p.Partition, Offset: offset}
+}

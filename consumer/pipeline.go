@@ -1,0 +1,158 @@
+// Package consumer is the Kafka side of usersync: a consumer group for each
+// destination, which reads changes, feeds them to the destination's lane and
+// commits what is settled.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"usersync/consumer/event"
+	"usersync/metrics"
+	usync "usersync/sync"
+)
+
+// Config describes the pipeline of one destination.
+type Config struct {
+	Destination     string
+	Group           string // the consumer group
+	Topics          []string
+	StartFrom       time.Time // where a partition has no commit; zero: the earliest record
+	DeadLetterTopic string
+
+	SessionTimeout   time.Duration
+	RebalanceTimeout time.Duration
+	DrainTimeout     time.Duration // for calls in flight when partitions are revoked
+	RateLimit        float64       // calls a second of all members together; 0: none
+	Window           int           // bytes of heap for what waits
+	Version          string        // of this program, for the headers of dead letters
+
+	Client  *Client
+	Decoder *event.Decoder
+	Target  usync.Destination
+	Lane    usync.LaneConfig // its Metrics are set from Metrics
+	Metrics *metrics.Destination
+	Log     *slog.Logger
+	// HashUser makes of a user's ID what may be in a log.
+	HashUser func(string) string
+	// Trace, if not nil, is told what happens, in order, from one goroutine at a
+	// time. It must not block.
+	Trace func(Trace)
+}
+
+// Pipeline brings one destination up to date.
+type Pipeline struct {
+	cfg  Config
+	lane *usync.Lane
+	dead *deadLetters
+
+	// joined is nil while this process is a member whose topics exist, else it
+	// says what is missing.
+	joined atomic.Pointer[error]
+	// turned is when the loop of the current generation last went round, in
+	// nanoseconds; 0 between generations.
+	turned atomic.Int64
+
+	mu     sync.Mutex
+	counts map[string]int // partitions of each topic, as the watch last saw them
+}
+
+// NewPipeline returns a pipeline; Run makes it work.
+func NewPipeline(cfg Config) *Pipeline {
+	cfg.Lane.Metrics = cfg.Metrics
+	p := &Pipeline{
+		cfg:  cfg,
+		lane: usync.NewLane(cfg.Lane),
+		dead: &deadLetters{client: cfg.Client, topic: cfg.DeadLetterTopic, version: cfg.Version},
+	}
+	p.missing(errors.New("not joined yet"))
+	cfg.Metrics.Lane.Workers.Set(float64(cfg.Lane.Concurrency))
+	cfg.Metrics.Lane.WindowBytes.Set(float64(cfg.Window))
+	return p
+}
+
+func (p *Pipeline) missing(err error) { p.joined.Store(&err) }
+
+// Ready returns nil while the pipeline is a member of its group and its topics
+// exist, or what is missing. It may be called from any goroutine.
+func (p *Pipeline) Ready() error {
+	if err := *p.joined.Load(); err != nil {
+		return fmt.Errorf("%s: %w", p.cfg.Destination, err)
+	}
+	return nil
+}
+
+// stuckAfter is how long one turn of the loop may take. It does no I/O, so it
+// takes microseconds; anything like this is a deadlock.
+const stuckAfter = time.Minute
+
+// Alive returns an error if the pipeline's loop has stopped turning. Nothing
+// that Kafka or the destination does can cause that. It may be called from any
+// goroutine.
+func (p *Pipeline) Alive() error {
+	turned := p.turned.Load()
+	if d := time.Since(time.Unix(0, turned)); turned != 0 && d > stuckAfter {
+		return fmt.Errorf("%s: the pipeline has not turned for %s", p.cfg.Destination, d.Round(time.Second))
+	}
+	return nil
+}
+
+func (p *Pipeline) trace(t Trace) {
+	if p.cfg.Trace != nil {
+		t.At = time.Now()
+		t.Destination = p.cfg.Destination
+		p.cfg.Trace(t)
+	}
+}
+
+// Trace is one thing that happened: what the guarantees are about.
+type Trace struct {
+	At          time.Time
+	Destination string
+	Kind        TraceKind
+	// Topic, Partition and Offset say of which change; of a commit Offset is what
+	// was committed.
+	Topic     string
+	Partition int
+	Offset    int64
+	User      string // of a call or a letter
+	Outcome   string // of an ended call, a commit, a letter
+	// Partitions are those of a new generation.
+	Partitions []TopicPartition
+	Generation int
+	Member     string
+}
+
+// TraceKind says what happened.
+type TraceKind string
+
+// The kinds of trace.
+const (
+	TraceAssigned TraceKind = "assigned" // a generation began
+	TraceRevoked  TraceKind = "revoked"  // it ended: nothing more is done for its partitions
+	TraceCall     TraceKind = "call"     // a call begins
+	TraceCalled   TraceKind = "called"   // it ended, Outcome is "ok" or the code
+	TraceCommit   TraceKind = "commit"   // a commit was answered, Outcome is "ok" or the error
+	TraceLetter   TraceKind = "letter"   // the dead-letter topic acknowledged, Outcome is the reason
+	TraceHalt     TraceKind = "halt"     // a partition is not read any more, Outcome is the reason
+)
+
+// Run works until ctx ends, then drains and leaves the group. When hard ends,
+// calls in flight are cancelled. The error says why it could not go on.
+func (p *Pipeline) Run(ctx, hard context.Context) error {
+	for ctx.Err() == nil {
+		topics, err := p.existing(ctx)
+		if err != nil {
+			return nil // ctx ended
+		}
+		if err := p.member(ctx, hard, topics); err != nil {
+			return fmt.Errorf("%s: %w", p.cfg.Destination, err)
+		}
+	}
+	return nil
+}

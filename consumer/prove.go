@@ -1,0 +1,139 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	usync "usersync/sync"
+)
+
+// prove commits what has moved, now and then everything, to keep the lease and
+// to announce how far calls may go.
+func (g *generation) prove(now time.Time) {
+	if g.commit.pending {
+		return
+	}
+	// The commit before the first record: without it nothing proves membership,
+	// and a new owner would not know from where to doubt.
+	all := now.Sub(g.commit.lastAll) >= proveEvery || !g.lease.valid()
+	wanted := false
+	for _, p := range g.parts {
+		wanted = wanted || !p.halted && p.front.position+headroom/2 >= p.end && p.end > 0
+	}
+	since := now.Sub(g.commit.lastSent)
+	switch {
+	case g.commit.failed && since < retryCommit:
+		return
+	case !g.commit.failed && !wanted && since < commitEvery:
+		return
+	}
+	g.sendCommit(now, all, false)
+}
+
+// sendCommit sends a commit, if there is anything to commit.
+func (g *generation) sendCommit(now time.Time, all, drained bool) bool {
+	// Not derived from the generation: a drain commits after its end.
+	return g.commit.send(context.WithoutCancel(g.callCtx), now, g.parts, all, drained,
+		func(p *owned) time.Time { return g.lane.Doubt(usync.Position{Topic: p.Topic, Partition: p.Partition}) })
+}
+
+// answered takes the coordinator's answer to a commit, each partition's by itself.
+func (g *generation) answered(a commitAnswer) {
+	g.commit.pending = false
+	m := g.Metrics.Consumer
+	m.CommitDuration.Observe(time.Since(a.sent).Seconds())
+	g.commit.failed = a.err != nil
+	if a.err != nil {
+		m.Commits.Error.Inc()
+		m.Errors.Of("commit").Inc()
+		g.Log.Warn("a commit failed", "error", a.err)
+		return
+	}
+	for i, c := range a.parts {
+		p := g.byName[c.TopicPartition]
+		code, ok := a.codes[c.TopicPartition]
+		if !ok {
+			code = kafka.Unknown
+		}
+		outcome := "ok"
+		switch code {
+		case 0:
+			p.committed, p.end, p.born = max(p.committed, c.Offset), max(p.end, a.notes[i].End), a.notes[i].Born
+			g.lease.renew(a.sent)
+			m.Commits.Success.Inc()
+			m.LastCommit.Set(float64(time.Now().UnixMilli()) / 1000)
+		case kafka.IllegalGeneration, kafka.UnknownMemberId, kafka.FencedInstanceID:
+			g.lost()
+			m.Commits.Stale.Inc()
+			outcome = code.Title()
+		default:
+			g.commit.failed = true
+			m.Commits.Error.Inc()
+			m.Errors.Of("commit").Inc()
+			outcome = code.Title()
+		}
+		g.p.trace(Trace{Kind: TraceCommit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
+			Generation: int(g.gen.ID), Member: g.gen.MemberID})
+	}
+}
+
+// lost cancels all calls: somebody else owns the partitions, or may any moment.
+func (g *generation) lost() {
+	if !g.evicted {
+		g.Log.Warn("the membership was lost; calls in flight are cancelled", "generation", g.gen.ID)
+	}
+	g.evicted = true
+	g.lease.end()
+	g.kill()
+}
+
+// drain ends the generation: nothing new is started, what was not sent is left to
+// the next owner, and calls in flight get the time to end. Meanwhile commits go
+// on, because they keep the session and with it the partitions, while heartbeats
+// have already stopped. The last commit tells the next owner what may still be
+// applied; calls that had to be cut are known to be unsure, so that is a clean
+// end too.
+func (g *generation) drain(hard context.Context) {
+	began := time.Now()
+	deadline := time.NewTimer(g.DrainTimeout)
+	defer deadline.Stop()
+	keep := time.NewTicker(commitEvery)
+	defer keep.Stop()
+	give, cut := hard.Done(), false
+	if !g.commit.pending && !g.evicted {
+		g.sendCommit(began, true, false) // is the membership still there?
+	}
+	for g.lane.InFlight() > 0 || g.writing || g.commit.pending {
+		g.p.turned.Store(time.Now().UnixNano())
+		select {
+		case e := <-g.calls:
+			g.ended(e)
+		case l := <-g.letters:
+			g.wrote(l)
+		case a := <-g.commit.answers:
+			g.answered(a)
+		case <-keep.C:
+			if !g.commit.pending && !g.evicted {
+				g.sendCommit(time.Now(), true, false)
+			}
+		case <-deadline.C:
+			cut = true
+			g.Log.Warn("calls in flight are cancelled: the drain took too long", "calls", g.lane.InFlight())
+			g.kill()
+		case <-give:
+			give, cut = nil, true
+			g.kill()
+		}
+	}
+	if !g.evicted && g.sendCommit(time.Now(), true, true) {
+		g.answered(<-g.commit.answers)
+	}
+	g.Metrics.Consumer.DrainDuration.Observe(time.Since(began).Seconds())
+	if cut || g.evicted {
+		g.Metrics.Consumer.Drains.Cut.Inc()
+	} else {
+		g.Metrics.Consumer.Drains.Complete.Inc()
+	}
+}
