@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // function is what an expression can call: by name if it is public, otherwise
@@ -84,9 +85,11 @@ func member(args ...any) (any, error) {
 	return nil, errType
 }
 
-// solid makes a blank text NULL; first is a chain of these.
+// solid makes a text NULL that would be blank in the payload; first is a chain of
+// these.
 func solid(args ...any) (any, error) {
-	if s, ok := args[0].(string); ok && strings.TrimSpace(s) == "" {
+	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	if s, ok := args[0].(string); ok && strings.TrimLeftFunc(s, blank) == "" {
 		return nil, nil
 	}
 	return args[0], nil

@@ -14,7 +14,7 @@ var expressionRow = map[string]any{
 	"full_name":  nil,
 	"first_name": "Ann",
 	"last_name":  nil,
-	"blank":      " \t",
+	"blank":      " \t\x07",
 	"toast":      Unavailable{},
 	"inside":     []any{"a", map[string]any{"b": Unavailable{}}},
 	"id":         int64(9007199254740993), // 2^53 + 1: no float64

@@ -12,6 +12,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// The longest values, in bytes, that are looked into: parsers of third parties
+// may take more than linear time, and nothing genuine is longer.
+const (
+	maxEmail    = 320 // 64 before the @ and 255 behind it, RFC 5321
+	maxURL      = 8192
+	maxLanguage = 100
+)
+
 // cleanText makes s what a form would accept: valid UTF-8 in composed form (NFC),
 // on one line, without control characters or surplus white space.
 func cleanText(s string) string {
@@ -51,6 +59,9 @@ func longer(s string, runes int) bool {
 // normalizeEmail accepts a bare address at a domain with a dot, and lowers the
 // domain only: the part before the @ may be case-sensitive.
 func normalizeEmail(s string) (string, bool) {
+	if len(s) > maxEmail {
+		return "", false
+	}
 	// ParseAddress also takes "Ann <a@example.com>", quoted local parts, comments:
 	// whatever does not come back as it was is not a bare address.
 	a, err := mail.ParseAddress(s)
@@ -72,6 +83,9 @@ var signatures = []string{"x-amz-signature", "x-goog-signature", "signature", "s
 // https, on a public host, without a credential in it. A signed URL is one, and
 // it would have expired before the vendor shows it.
 func normalizeURL(s string) (string, bool) {
+	if len(s) > maxURL {
+		return "", false
+	}
 	u, err := url.Parse(s)
 	if err != nil || strings.Contains(s, " ") || u.User != nil || !publicHost(u.Hostname()) {
 		return "", false
@@ -109,6 +123,9 @@ func publicHost(host string) bool {
 // normalizeLanguage turns a language tag or a POSIX locale into an ISO 639-1
 // code. A language without a two-letter code has none.
 func normalizeLanguage(s string) (string, bool) {
+	if len(s) > maxLanguage {
+		return "", false
+	}
 	if i := strings.IndexAny(s, ".@"); i >= 0 { // en_US.UTF-8, de_DE@euro
 		s = s[:i]
 	}
