@@ -49,20 +49,24 @@ func (f configFlag) load(stderr io.Writer) (*app.Config, error) {
 
 type checkCommand struct {
 	Config        string `short:"c" required:"" xor:"input" placeholder:"FILE" help:"The configuration file."`
+	Connect       bool   `help:"Also ask the brokers whether the topics are as they must be."`
 	PrintDefaults bool   `required:"" xor:"input" help:"Print a complete configuration file with every default."`
 }
 
 // Run checks the configuration. What it finds is its output, so warnings go to
 // standard output here.
-func (c checkCommand) Run(io streams) error {
+func (c checkCommand) Run(ctx context.Context, io streams) error {
 	if c.PrintDefaults {
 		return app.PrintDefaults(io.out)
 	}
-	if _, err := (configFlag{c.Config}).load(io.out); err != nil {
+	config, err := (configFlag{c.Config}).load(io.out)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(io.out, "%s: ok\n", c.Config)
-	return err
+	if _, err := fmt.Fprintf(io.out, "%s: ok\n", c.Config); err != nil || !c.Connect {
+		return err
+	}
+	return app.Connect(ctx, config, io.out)
 }
 
 type mapCommand struct{ configFlag }

@@ -5,62 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
+
+	"usersync/consumer"
 )
 
-// connectTimeout bounds a look at the brokers. A client with a wrong password
-// may go on trying for ever.
+// connectTimeout bounds a look at the brokers, however many of them don't answer.
 const connectTimeout = 15 * time.Second
 
-// Connector looks at the brokers of a configuration, with its credentials.
-type Connector interface {
-	// Check returns what it found, good and bad. The error says that it could
-	// not look: no broker answered, or none accepted the credentials.
-	Check(ctx context.Context) ([]Finding, error)
-}
-
-// Level says how good a finding is.
-type Level uint8
-
-// The levels.
-const (
-	Fine Level = iota + 1
-	Warn       // it works, but somebody should look
-	Fail       // the process could not do its work
-)
-
-// String returns the word that a finding is printed with.
-func (l Level) String() string {
-	return [...]string{Fine: "ok", Warn: "warning", Fail: "failed"}[l]
-}
-
-// Finding is one thing that a check has to say.
-type Finding struct {
-	Level Level
-	Text  string // what was looked at, how it is and, unless fine, the remedy
-}
-
-// ErrFindings says that a check failed; what failed was printed.
-var ErrFindings = errors.New("the check failed")
-
-// Connect prints what connector finds, a line each. It returns ErrFindings if one
-// of them is a failure, and another error if nothing could be found.
-func Connect(ctx context.Context, w io.Writer, connector Connector) error {
+// Connect asks the brokers of c, with its credentials, whether the topics are
+// there and set up as the worker needs them, and prints to w what it finds, a
+// line each. The error says that they could not be asked, or that a finding
+// forbids to start.
+func Connect(ctx context.Context, c *Config, w io.Writer) error {
+	client, err := c.Kafka.client("usersync-check")
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	findings, err := connector.Check(ctx)
+	findings, err := consumer.Check(ctx, client, c.Kafka.Topics, c.Kafka.DeadLetterTopic)
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
 	for _, f := range findings {
-		if _, err := fmt.Fprintf(w, "%s: %s\n", f.Level, f.Text); err != nil {
+		if _, err := fmt.Fprintln(w, f); err != nil {
 			return err
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("brokers: %w", err)
+	if slices.ContainsFunc(findings, func(f consumer.Finding) bool { return f.Severity == consumer.Error }) {
+		return errors.New("kafka: the topics are not as they must be")
 	}
-	for _, f := range findings {
-		if f.Level == Fail {
-			return ErrFindings
-		}
-	}
-	return nil
+	_, err = fmt.Fprintln(w, "kafka: ok")
+	return err
 }
