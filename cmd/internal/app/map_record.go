@@ -18,11 +18,12 @@ var errNoRecord = errors.New(`not a record: neither {"key": ..., "value": ...} n
 // other is no record but a value, which may have a member of the name value.
 var recordMembers = []string{"key", "value", "headers", "topic", "partition", "offset", "timestamp"}
 
-// parseRecord reads a line of a dry run.
+// parseRecord reads a line of a dry run. A JSON null stays one: the decoder takes
+// it as Kafka's own, since some converters write it.
 func parseRecord(line []byte) (*event.Record, error) {
 	// No JSON has a tab inside a string, nor would anybody print one elsewhere.
 	if key, value, ok := bytes.Cut(line, []byte("\t")); ok {
-		return &event.Record{Key: notNull(key), Value: notNull(value)}, nil
+		return &event.Record{Key: key, Value: value}, nil
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line, &members); err != nil || members == nil {
@@ -39,21 +40,13 @@ func parseRecord(line []byte) (*event.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &event.Record{Key: notNull(members["key"]), Value: notNull(members["value"]), Headers: headers}, nil
-}
-
-// notNull returns nil for a JSON null, as for a member that is not there.
-func notNull(b []byte) []byte {
-	if len(b) == 0 || string(b) == "null" {
-		return nil
-	}
-	return b
+	return &event.Record{Key: members["key"], Value: members["value"], Headers: headers}, nil
 }
 
 // parseHeaders reads headers as an object, or as a list of keys and values, since
 // a record may repeat one.
 func parseHeaders(raw json.RawMessage) ([]event.Header, error) {
-	if notNull(raw) == nil {
+	if raw == nil {
 		return nil, nil
 	}
 	var object map[string]json.RawMessage
@@ -80,11 +73,11 @@ func parseHeaders(raw json.RawMessage) ([]event.Header, error) {
 
 // headerValue returns the text of a string; anything else is JSON in the header.
 func headerValue(raw json.RawMessage) []byte {
-	var s string
-	if json.Unmarshal(raw, &s) == nil && notNull(raw) != nil {
-		return []byte(s)
+	var s *string
+	if json.Unmarshal(raw, &s) == nil && s != nil {
+		return []byte(*s)
 	}
-	return notNull(raw)
+	return raw
 }
 
 // A suspect is a column whose values were text so far, each of which could be
