@@ -1,0 +1,145 @@
+package vendortest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+)
+
+// routes are the vendor's API and, below /_sim/, the simulator's own, for those
+// who run it as a process:
+//
+//	GET    /_sim/users       {id: state}
+//	GET    /_sim/users/{id}  {current, history, max_overlap}
+//	GET    /_sim/stats       Stats
+//	GET    /_sim/rules       the script; PUT replaces it, POST adds one rule
+//	PUT    /_sim/keys        [Key]
+//	GET    /_sim/knobs       the vendor's knobs; PUT changes those it names
+//	DELETE /_sim/users       forgets users, history and counts
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", s.serve)
+	mux.HandleFunc("/_sim/", http.NotFound) // a typo here is no call of the vendor's API
+	mux.HandleFunc("GET /_sim/users", s.getUsers)
+	mux.HandleFunc("DELETE /_sim/users", s.deleteUsers)
+	mux.HandleFunc("GET /_sim/users/{id}", s.getUser)
+	mux.HandleFunc("GET /_sim/stats", func(w http.ResponseWriter, _ *http.Request) { write(w, JSON(http.StatusOK, s.Stats())) })
+	mux.HandleFunc("GET /_sim/rules", s.getRules)
+	mux.HandleFunc("PUT /_sim/rules", change(func(rules []Rule) error { s.SetRules(rules...); return nil }))
+	mux.HandleFunc("POST /_sim/rules", change(func(r Rule) error { s.AddRule(r); return nil }))
+	mux.HandleFunc("PUT /_sim/keys", change(func(keys []Key) error { s.SetKeys(keys...); return nil }))
+	mux.HandleFunc("GET /_sim/knobs", s.getKnobs)
+	mux.HandleFunc("PUT /_sim/knobs", change(func(object json.RawMessage) (err error) {
+		s.Change(func() { err = s.vendor.SetKnobs(object) })
+		return err
+	}))
+	return mux
+}
+
+// change decodes a body and hands it to f.
+func change[T any](f func(T) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var v T
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+		if err == nil {
+			err = Decode(body, &v)
+		}
+		if err == nil {
+			err = f(v)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *Server) getUsers(w http.ResponseWriter, _ *http.Request) {
+	all := map[string]map[string]any{}
+	for _, id := range s.Users() {
+		all[id] = s.Current(id)
+	}
+	write(w, JSON(http.StatusOK, all))
+}
+
+func (s *Server) getUser(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	write(w, JSON(http.StatusOK, map[string]any{
+		"current": s.Current(id), "history": s.History(id), "max_overlap": s.MaxOverlap(id),
+	}))
+}
+
+func (s *Server) deleteUsers(w http.ResponseWriter, _ *http.Request) {
+	s.Reset()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// Reset forgets users, history and counts. Calls in flight are still saved, as
+// those of users that nobody asks for any more.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users = map[string]*user{}
+	s.stats = Stats{InFlight: s.stats.InFlight}
+}
+
+func (s *Server) getRules(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	rules := []Rule{}
+	for _, r := range s.rules {
+		rules = append(rules, r.Rule)
+	}
+	s.mu.Unlock()
+	write(w, JSON(http.StatusOK, rules))
+}
+
+func (s *Server) getKnobs(w http.ResponseWriter, _ *http.Request) {
+	var knobs any
+	s.Change(func() { knobs = s.vendor.Knobs() })
+	write(w, JSON(http.StatusOK, knobs))
+}
+
+// ruleFields is a Rule without its methods.
+type ruleFields Rule
+
+// ruleJSON is a Rule with durations as people write them.
+type ruleJSON struct {
+	*ruleFields
+	After      duration `json:"after,omitempty"`
+	For        duration `json:"for,omitempty"`
+	Latency    duration `json:"latency,omitempty"`
+	RetryAfter duration `json:"retry_after,omitempty"`
+	ApplyAfter duration `json:"apply_after,omitempty"`
+}
+
+// MarshalJSON writes durations as text.
+func (r Rule) MarshalJSON() ([]byte, error) {
+	return json.Marshal(ruleJSON{
+		(*ruleFields)(&r), duration(r.After), duration(r.For),
+		duration(r.Latency), duration(r.RetryAfter), duration(r.ApplyAfter),
+	})
+}
+
+// UnmarshalJSON reads durations as text.
+func (r *Rule) UnmarshalJSON(b []byte) error {
+	j := ruleJSON{ruleFields: new(ruleFields)}
+	if err := Decode(b, &j); err != nil {
+		return err
+	}
+	*r = Rule(*j.ruleFields)
+	r.After, r.For = time.Duration(j.After), time.Duration(j.For)
+	r.Latency, r.RetryAfter, r.ApplyAfter = time.Duration(j.Latency), time.Duration(j.RetryAfter), time.Duration(j.ApplyAfter)
+	return nil
+}
+
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = duration(v)
+	return err
+}
