@@ -1,0 +1,497 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"usersync/consumer/event"
+	"usersync/metrics"
+	usync "usersync/sync"
+	"usersync/sync/haptik"
+	"usersync/sync/haptik/haptiktest"
+	"usersync/sync/taptalk"
+	"usersync/sync/taptalk/taptalktest"
+)
+
+const (
+	destTaptalk = "taptalk"
+	destHaptik  = "haptik"
+	// planted is in every personal value of the bubble: it must not get out.
+	planted = "Zq7private"
+	// secret is in every credential.
+	secret = "Xk9secret"
+)
+
+// bubble is a whole deployment in virtual time: a broker, a user database, both
+// vendors and any number of workers, of which only the first three are made up.
+type bubble struct {
+	t      *testing.T
+	kafka  *fakeKafka
+	tap    *taptalktest.Server
+	hap    *haptiktest.Server
+	out    *kgo.Client
+	rows   map[string]string // the main database: the name of each user, none for a deleted one
+	log    map[change]string // what each record said
+	ends   map[TopicPartition]int64
+	parts  int
+	ledger *ledger
+	logs   *safeBuffer
+	dir    string
+	alive  []*worker
+
+	configure func(*Config) // of every pipeline
+}
+
+// change is the place of a record.
+type change struct {
+	TopicPartition
+	offset int64
+}
+
+// inBubble runs test in a bubble with partitions partitions of the topic "users".
+func inBubble(t *testing.T, partitions int, test func(b *bubble), opts ...kfake.Opt) {
+	t.Helper()
+	opts = append([]kfake.Opt{kfake.SeedTopics(int32(partitions), "users"), kfake.SeedTopics(1, "dead"), kfake.GroupMinSessionTimeout(time.Second)}, opts...)
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		b := &bubble{
+			t: t, kafka: k, rows: map[string]string{}, log: map[change]string{}, ends: map[TopicPartition]int64{}, parts: partitions,
+			tap: taptalktest.New(), hap: haptiktest.New(), logs: &safeBuffer{}, dir: t.TempDir(),
+		}
+		b.ledger = &ledger{b: b}
+		b.serve(b.tap, b.tap.ConnContext, "localhost:8081")
+		b.serve(b.hap, b.hap.ConnContext, "localhost:8082")
+		b.latency(20 * time.Millisecond)
+		b.key("id-" + secret)
+		b.out = k.producer()
+		defer func() {
+			for _, w := range b.alive {
+				w.stop()
+			}
+			b.tap.Close()
+			b.hap.Close()
+			b.private()
+		}()
+		test(b)
+	}, opts...)
+}
+
+func (b *bubble) serve(h http.Handler, conn func(context.Context, net.Conn) context.Context, address string) {
+	l, err := b.kafka.net.Listen("tcp", address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s := &http.Server{Handler: h, ConnContext: conn, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	b.t.Cleanup(func() { _ = s.Close(); <-done })
+}
+
+// latency is how long both vendors take.
+func (b *bubble) latency(d time.Duration) {
+	b.tap.SetRules(taptalktest.Rule{Latency: d})
+	b.hap.SetRules(haptiktest.Rule{Latency: d})
+}
+
+// key writes the key that workers use for TapTalk.
+func (b *bubble) key(id string) {
+	if err := os.WriteFile(filepath.Join(b.dir, "key"), []byte(id), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// name is a personal value.
+func name(n int) string { return fmt.Sprintf("%s %d", planted, n) }
+
+// partitionOf is where the changes of a user go.
+func (b *bubble) partitionOf(user string) int32 {
+	n, err := strconv.Atoi(user)
+	if err != nil {
+		n = len(user)
+	}
+	return int32(n % b.parts)
+}
+
+// write changes a user in the database; the connector tells of it.
+func (b *bubble) write(user, name string) {
+	b.rows[user] = name
+	value := fmt.Sprintf(`{"before":null,"after":{"id":%s,"full_name":%q,"email":%q},"source":{"schema":"public","table":"users","ts_ms":%d},"op":"u"}`,
+		user, name, planted+"@example.org", time.Now().UnixMilli())
+	b.send(user, fmt.Sprintf(`{"id":%s}`, user), []byte(value), name)
+}
+
+// delete removes a user: the connector sends a delete and a tombstone.
+func (b *bubble) delete(user string) {
+	delete(b.rows, user)
+	value := fmt.Sprintf(`{"before":{"id":%s,"full_name":""},"after":null,"source":{"schema":"public","table":"users","ts_ms":%d},"op":"d"}`, user, time.Now().UnixMilli())
+	b.send(user, fmt.Sprintf(`{"id":%s}`, user), []byte(value), "")
+	b.send(user, fmt.Sprintf(`{"id":%s}`, user), nil, "")
+}
+
+// send produces a record.
+func (b *bubble) send(user, key string, value []byte, says string) change {
+	b.t.Helper()
+	r := &kgo.Record{Topic: "users", Partition: b.partitionOf(user), Key: []byte(key), Value: value}
+	for attempt := 0; ; attempt++ {
+		err := b.out.ProduceSync(b.t.Context(), r).FirstErr()
+		if err == nil {
+			break
+		}
+		if attempt == 20 {
+			b.t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+	}
+	c := change{TopicPartition{"users", int(r.Partition)}, r.Offset}
+	b.ends[c.TopicPartition] = max(b.ends[c.TopicPartition], r.Offset+1)
+	if user != "" {
+		b.ledger.wrote(c, user)
+		b.log[c] = says
+	}
+	return c
+}
+
+// worker is one process: a pipeline for each destination.
+type worker struct {
+	b         *bubble
+	pipelines map[string]*Pipeline
+	registry  *prometheus.Registry
+	net       *ownNetwork
+	end, hard context.CancelFunc
+	done      chan error
+	id        int
+}
+
+// ownNetwork is what one process has of the network; cut ends all of it at once.
+type ownNetwork struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	mu   sync.Mutex
+	dead bool
+	open []net.Conn
+}
+
+var errDead = errors.New("the process is dead")
+
+func (n *ownNetwork) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := n.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dead {
+		_ = c.Close()
+		return nil, errDead
+	}
+	n.open = append(n.open, c)
+	return c, nil
+}
+
+func (n *ownNetwork) cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dead = true
+	for _, c := range n.open {
+		_ = c.Close()
+	}
+}
+
+// mapping is that of both destinations, by the destination's name of the field.
+func mapping(t *testing.T, fields []usync.Field, name string) *usync.Mapping {
+	m, err := usync.NewMapping(usync.MappingConfig{Fields: fields, Expressions: map[string]any{name: "full_name", "email": "email"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// start starts a worker.
+func (b *bubble) start(edit ...func(*Config)) *worker {
+	b.t.Helper()
+	w := &worker{b: b, pipelines: map[string]*Pipeline{}, registry: prometheus.NewRegistry(), done: make(chan error, 1), id: len(b.alive)}
+	w.net = &ownNetwork{dial: b.kafka.dial}
+	m := metrics.New(w.registry, destTaptalk, destHaptik)
+	transport := func(dest string) http.RoundTripper {
+		t := usync.NewTransport()
+		t.Proxy = nil
+		t.DialContext = w.net.dialContext
+		b.t.Cleanup(t.CloseIdleConnections)
+		return m.For(dest).Calls.Transport(t)
+	}
+	tap, err := taptalk.New(taptalk.Config{
+		BaseURL: "http://localhost:8081", ServerKeyID: usync.Secret{File: filepath.Join(b.dir, "key")},
+		ServerKeySecret: usync.Secret{Value: secret}, Transport: transport(destTaptalk),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	hap, err := haptik.New(haptik.Config{
+		BaseURL: "http://localhost:8082", ClientID: usync.Secret{Value: "client"}, Token: usync.Secret{Value: secret},
+		Transport: transport(destHaptik),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	mappings := map[string]*usync.Mapping{
+		destTaptalk: mapping(b.t, taptalk.Fields, "fullName"),
+		destHaptik:  mapping(b.t, haptik.Fields, "name"),
+	}
+	for dest, target := range map[string]usync.Destination{destTaptalk: tap, destHaptik: hap} {
+		w.pipelines[dest] = NewPipeline(b.config(w, dest, target, mappings[dest], m.For(dest), edit))
+	}
+	ctx, end := context.WithCancel(b.t.Context())
+	hardCtx, hard := context.WithCancel(context.WithoutCancel(ctx))
+	w.end, w.hard = end, hard
+	go func() {
+		errs := make(chan error)
+		for _, p := range w.pipelines {
+			go func() { errs <- p.Run(ctx, hardCtx) }()
+		}
+		w.done <- errors.Join(<-errs, <-errs)
+	}()
+	b.alive = append(b.alive, w)
+	return w
+}
+
+func (b *bubble) config(w *worker, dest string, target usync.Destination, m *usync.Mapping, d *metrics.Destination, edit []func(*Config)) Config {
+	client, err := NewClient(ClientConfig{Brokers: b.kafka.ListenAddrs(), Dial: w.net.dialContext, Topics: []string{"users", "dead"}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(client.Close)
+	decoder, err := event.New(event.Config{Format: "debezium", UserID: "id", Placeholder: "__debezium_unavailable_value", Columns: m.Columns()})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cfg := Config{
+		Destination: dest, Group: "usersync." + dest, Topics: []string{"users"}, DeadLetterTopic: "dead",
+		SessionTimeout: 45 * time.Second, RebalanceTimeout: 60 * time.Second, DrainTimeout: 20 * time.Second,
+		Window: 64 << 20, Version: "test", Client: client, Decoder: decoder, Target: target, Metrics: d,
+		Lane: usync.LaneConfig{
+			Mapper: m, Concurrency: 16, Timeout: 10 * time.Second,
+			Retry: usync.Retry{Initial: 200 * time.Millisecond, Multiplier: 2, Randomization: .5, Max: 30 * time.Second,
+				GiveUpAfter: 15 * time.Minute, ConfirmAfter: time.Minute},
+			Release: usync.Release{Budget: 50, Settle: 10 * time.Second},
+		},
+		Log:      slog.New(slog.NewTextHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})).With("worker", w.id, "destination", dest),
+		HashUser: func(string) string { return "hash" },
+		Trace:    func(t Trace) { b.ledger.note(w.id, t) },
+	}
+	if b.configure != nil {
+		b.configure(&cfg)
+	}
+	for _, f := range edit {
+		f(&cfg)
+	}
+	return cfg
+}
+
+// stop ends a worker as SIGTERM does, and waits for it.
+func (w *worker) stop() {
+	w.end()
+	if err := <-w.done; err != nil {
+		w.b.t.Error(err)
+	}
+	w.hard()
+	w.gone()
+}
+
+// kill ends a worker as kill -9 does: in the middle of everything, and nothing of
+// what it might still want to say gets out.
+func (w *worker) kill() {
+	w.b.ledger.killed(w.id)
+	w.net.cut()
+	w.end()
+	w.hard()
+	<-w.done
+	w.gone()
+}
+
+func (w *worker) gone() {
+	for i, other := range w.b.alive {
+		if other == w {
+			w.b.alive = append(w.b.alive[:i:i], w.b.alive[i+1:]...)
+		}
+	}
+}
+
+// metric returns a series of a worker, summed over the labels that are not given.
+func (w *worker) metric(name string, labels ...string) float64 {
+	w.b.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.b.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != "usersync_"+name {
+			continue
+		}
+	series:
+		for _, m := range f.GetMetric() {
+			for i := 0; i < len(labels); i += 2 {
+				found := false
+				for _, l := range m.GetLabel() {
+					found = found || l.GetName() == labels[i] && l.GetValue() == labels[i+1]
+				}
+				if !found {
+					continue series
+				}
+			}
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+		return sum
+	}
+	w.b.t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// settles waits until both groups have committed everything, and then compares
+// both vendors with the database.
+func (b *bubble) settles(within time.Duration) {
+	b.t.Helper()
+	b.commits(within, destTaptalk, destHaptik)
+	b.right(destTaptalk, destHaptik)
+}
+
+// commits waits until the groups have committed everything.
+func (b *bubble) commits(within time.Duration, dests ...string) {
+	b.t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		var behind []string
+		for _, d := range dests {
+			for tp, end := range b.ends {
+				if got := b.ledger.committed(d, tp); got < end {
+					behind = append(behind, fmt.Sprintf("%s %v: %d of %d", d, tp, got, end))
+				}
+			}
+		}
+		if len(behind) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Errorf("not everything was committed within %v: %v", within, behind)
+			b.tail()
+			b.t.FailNow()
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// right compares a vendor with the database, user by user. A dead letter excuses
+// a user.
+func (b *bubble) right(dests ...string) {
+	b.t.Helper()
+	for _, d := range dests {
+		for user, name := range b.rows {
+			if got := b.has(d, user); got != name && !b.ledger.excused(d, user) {
+				b.t.Errorf("G1: %s has %q for user %s, the database %q", d, got, user, name)
+			}
+		}
+	}
+}
+
+// has is the name that a vendor has for a user.
+func (b *bubble) has(dest, user string) string {
+	current, field := b.tap.Current(user), "fullName"
+	if dest == destHaptik {
+		current, field = b.hap.Current(user), "name"
+	}
+	s, _ := current[field].(string)
+	return s
+}
+
+// versions is how often a vendor applied a version of a user, and those versions.
+func (b *bubble) versions(dest, user string) []taptalktest.Version {
+	if dest == destHaptik {
+		return b.hap.History(user)
+	}
+	return b.tap.History(user)
+}
+
+// deadLetters reads the dead-letter topic from its start.
+func (b *bubble) deadLetters(n int) []*kgo.Record {
+	b.t.Helper()
+	c := b.kafka.producer(kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	var all []*kgo.Record
+	for len(all) < n || n == 0 {
+		fetches := c.PollFetches(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		all = append(all, fetches.Records()...)
+	}
+	if len(all) != n {
+		b.t.Errorf("%d dead letters, want %d", len(all), n)
+	}
+	return all
+}
+
+// private looks for personal data and secrets where they must not be.
+func (b *bubble) private() {
+	b.t.Helper()
+	out := b.logs.String()
+	for _, w := range b.alive {
+		families, err := w.registry.Gather()
+		if err != nil {
+			b.t.Error(err)
+		}
+		var text bytes.Buffer
+		for _, f := range families {
+			_, _ = expfmt.MetricFamilyToText(&text, f)
+		}
+		out += text.String()
+	}
+	for _, word := range []string{planted, secret} {
+		if i := strings.Index(out, word); i >= 0 {
+			b.t.Errorf("G8: %q got out: ...%s...", word, out[max(0, i-200):min(len(out), i+100)])
+		}
+	}
+}
+
+// tail shows the end of the log.
+func (b *bubble) tail() {
+	lines := strings.Split(b.logs.String(), "\n")
+	b.t.Log(strings.Join(lines[max(0, len(lines)-40):], "\n"))
+}
+
+// safeBuffer is a bytes.Buffer for several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+var _ = synctest.Wait
