@@ -55,36 +55,36 @@ type checkCommand struct {
 
 // Run checks the configuration. What it finds is its output, so warnings go to
 // standard output here.
-func (c checkCommand) Run(ctx context.Context, io streams) error {
+func (c checkCommand) Run(ctx context.Context, std streams) error {
 	if c.PrintDefaults {
-		return app.PrintDefaults(io.out)
+		return app.PrintDefaults(std.out)
 	}
-	config, err := (configFlag{c.Config}).load(io.out)
+	config, err := (configFlag{c.Config}).load(std.out)
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(io.out, "%s: ok\n", c.Config); err != nil || !c.Connect {
+	if _, err := fmt.Fprintf(std.out, "%s: ok\n", c.Config); err != nil || !c.Connect {
 		return err
 	}
-	return app.Connect(ctx, config, io.out)
+	return app.Connect(ctx, config, std.out)
 }
 
 type mapCommand struct{ configFlag }
 
 // Run maps the records on standard input.
-func (c mapCommand) Run(ctx context.Context, io streams) error {
-	config, err := c.load(io.err)
+func (c mapCommand) Run(ctx context.Context, std streams) error {
+	config, err := c.load(std.err)
 	if err != nil {
 		return err
 	}
-	return app.Map(ctx, config, io.in, io.out)
+	return app.Map(ctx, config, std.in, std.out)
 }
 
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(io streams) error {
-	_, err := fmt.Fprintln(io.out, version())
+func (versionCommand) Run(std streams) error {
+	_, err := fmt.Fprintln(std.out, version())
 	return err
 }
 

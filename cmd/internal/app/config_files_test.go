@@ -32,8 +32,10 @@ func TestSecretFiles(t *testing.T) {
 	}{
 		{"private", file("private", "s\n", 0o400), "", ""},
 		{"of the group", file("group", "s\n", 0o440), "", ""},
-		{"of the world", file("world", "s\n", 0o644),
-			"c.yaml:24: destinations.haptik.token_file: every user of this machine may read the file; chmod o= it", ""},
+		{
+			"of the world", file("world", "s\n", 0o644),
+			"c.yaml:24: destinations.haptik.token_file: every user of this machine may read the file; chmod o= it", "",
+		},
 		{"empty", file("empty", "\n", 0o400), "", "c.yaml:24: destinations.haptik.token_file: is empty"},
 	}
 	for _, tt := range tests {
