@@ -51,14 +51,17 @@ type Reply struct {
 // HTTP/1 only, where a connection carries one call at a time: a call that lost
 // its permit closes its connection and harms no other.
 func NewTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP1(true)
-	t.ForceAttemptHTTP2 = false
-	// Every call of a lane goes to one host; net/http keeps two idle
-	// connections per host, so it would dial for nearly every call.
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 512
-	return t
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true)
+	return &http.Transport{
+		Protocols:           http1,
+		Proxy:               http.ProxyFromEnvironment,
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     90 * time.Second,
+		// Every call of a lane goes to one host. By default net/http keeps two idle
+		// connections for each, and would dial for nearly every call.
+		MaxIdleConnsPerHost: 512,
+	}
 }
 
 // Exchange sends r once and reads the whole reply, of any status. It has no

@@ -3,6 +3,8 @@ package sync
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log"
@@ -107,6 +109,27 @@ func TestWithoutPermitNotOneByteLeaves(t *testing.T) {
 	}
 	if asked.Load() != 1 {
 		t.Fatalf("the permit was asked %d times", asked.Load())
+	}
+}
+
+// Over HTTP/2 one connection carries many calls, and the one without a permit
+// would tear it down under the others.
+func TestTransportSpeaksHTTP1(t *testing.T) {
+	var proto atomic.Value
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { proto.Store(r.Proto) }))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	rt := NewTransport()
+	defer rt.CloseIdleConnections()
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	rt.TLSClientConfig = &tls.Config{RootCAs: roots}
+	if _, ce := exchangeOn(t, t.Context(), rt, srv.URL); ce != nil {
+		t.Fatal(ce)
+	}
+	if proto.Load() != "HTTP/1.1" {
+		t.Errorf("got %v", proto.Load())
 	}
 }
 
@@ -264,7 +287,7 @@ func TestRetryAfter(t *testing.T) {
 		for header, want := range map[string]time.Duration{
 			"":                     0,
 			"7":                    7 * time.Second,
-			" 7 ":                  7 * time.Second,
+			"\t7":                  7 * time.Second,
 			"0":                    0,
 			"-5":                   0,
 			"soon":                 0,

@@ -56,7 +56,6 @@ func deliver(t *testing.T, ctx context.Context, first string, steps ...step) ([]
 }
 
 func TestWhichMethodWhen(t *testing.T) {
-	const put, post = http.MethodPut, http.MethodPost
 	ok := step{200, payload}
 	empty := step{200, ""}
 	old := step{200, `{"auth_id":"7","name":"Old"}`}

@@ -75,7 +75,7 @@ func classify(r *usync.Reply) *usync.CallError {
 	}
 	// A proxy's page, or an API that has changed. Whether the user was saved is
 	// anybody's guess.
-	drift := ""
+	var drift string
 	switch {
 	case !known:
 		drift = "not_an_envelope"

@@ -36,7 +36,11 @@ func inBubble(t *testing.T, f func(t *testing.T, w world)) {
 		}
 		sim := taptalktest.New()
 		srv := &http.Server{Handler: sim, ConnContext: sim.ConnContext}
-		go srv.Serve(l)
+		go func() {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				t.Error(err)
+			}
+		}()
 		defer srv.Close()
 		defer sim.Close()
 		rt := usync.NewTransport()
@@ -62,7 +66,8 @@ func (w world) deliver(ctx context.Context, user, name string) *usync.CallError 
 	return e
 }
 
-func (w world) name(user string) any { return w.Current(user)["fullName"] }
+// name is what the simulator holds of user 7.
+func (w world) name() any { return w.Current("7")["fullName"] }
 
 // The fault that all of convergence turns on: a call that was given up lands on
 // top of a newer one.
@@ -79,17 +84,17 @@ func TestApplyLate(t *testing.T) {
 		if e := w.deliver(t.Context(), "7", "new"); e != nil {
 			t.Fatal(e)
 		}
-		if w.name("7") != "new" {
-			t.Fatalf("got %v", w.name("7"))
+		if w.name() != "new" {
+			t.Fatalf("got %v", w.name())
 		}
 		time.Sleep(5*time.Second - time.Nanosecond)
 		synctest.Wait()
-		if w.name("7") != "new" {
+		if w.name() != "new" {
 			t.Fatal("applied too early")
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if w.name("7") != "old" {
+		if w.name() != "old" {
 			t.Fatal("not applied late")
 		}
 		h := w.History("7")
@@ -172,8 +177,23 @@ func TestLatencyOutlivesTheClient(t *testing.T) {
 		}
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
-		if w.name("7") != "Ann" {
+		if w.name() != "Ann" {
 			t.Error("not applied")
+		}
+	})
+}
+
+// ApplyAfter counts from the receipt, whatever else took time.
+func TestApplyAfterLatency(t *testing.T) {
+	inBubble(t, func(t *testing.T, w world) {
+		start := time.Now()
+		w.SetRules(taptalktest.Rule{Latency: 5 * time.Second, ApplyAfter: 8 * time.Second})
+		if e := w.deliver(t.Context(), "7", "Ann"); e != nil || time.Since(start) != 5*time.Second {
+			t.Fatalf("got %v after %v", e, time.Since(start))
+		}
+		time.Sleep(time.Minute)
+		if got := w.History("7")[0].Applied.Sub(start); got != 8*time.Second {
+			t.Errorf("applied after %v", got)
 		}
 	})
 }
@@ -183,7 +203,11 @@ func TestOverlapIsSeen(t *testing.T) {
 		w.SetRules(taptalktest.Rule{Latency: time.Second})
 		var calls sync.WaitGroup
 		for _, user := range []string{"7", "7", "8"} {
-			calls.Go(func() { w.deliver(t.Context(), user, "Ann") })
+			calls.Go(func() {
+				if e := w.deliver(t.Context(), user, "Ann"); e != nil {
+					t.Errorf("%s: %v", user, e)
+				}
+			})
 		}
 		calls.Wait()
 		if s := w.Stats(); s.MaxOverlap != 2 || s.MaxInFlight != 3 || w.MaxOverlap("7") != 2 || w.MaxOverlap("8") != 1 {
@@ -264,6 +288,9 @@ func TestWhen(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhenTimePasses(t *testing.T) {
 	t.Run("window", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, w world) {
 			w.SetRules(taptalktest.Rule{After: 2 * time.Second, For: 3 * time.Second, Status: 500})
@@ -282,9 +309,10 @@ func TestWhen(t *testing.T) {
 	t.Run("rate refills", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, w world) {
 			w.SetRules(taptalktest.Rule{Rate: 5, Status: 429})
-			w.hits(t.Context(), turns...)
+			users := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+			w.hits(t.Context(), users...)
 			time.Sleep(400 * time.Millisecond)
-			if got := w.hits(t.Context(), turns...); !slices.Equal(got, []int{2, 3, 4, 5, 6, 7}) {
+			if got := w.hits(t.Context(), users...); !slices.Equal(got, []int{2, 3, 4, 5, 6, 7}) {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -183,7 +184,7 @@ func (s *Server) receive(r *http.Request, raw []byte) *visit {
 		Seq: s.stats.Calls, Method: c.Method, Body: raw, Received: time.Now(), Verdict: Pending,
 	}}
 	v.user.versions = append(v.user.versions, v.version)
-	s.match(v, r.Context())
+	s.match(r.Context(), v)
 
 	v.user.inFlight++
 	v.user.maxOverlap = max(v.user.maxOverlap, v.user.inFlight)
@@ -198,7 +199,7 @@ func (s *Server) receive(r *http.Request, raw []byte) *visit {
 	return v
 }
 
-func (s *Server) match(v *visit, ctx context.Context) {
+func (s *Server) match(ctx context.Context, v *visit) {
 	node, ok := ctx.Value(connKey{}).(int)
 	if !ok {
 		node = s.stats.Calls
@@ -313,11 +314,9 @@ func page(status int) Reply {
 }
 
 func write(w http.ResponseWriter, r Reply) {
-	for k, v := range r.Header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), r.Header)
 	w.WriteHeader(r.Status)
-	w.Write(r.Body)
+	_, _ = w.Write(r.Body) // a client that has gone misses nothing
 }
 
 // reset ends the connection without a word, on TCP with a RST.
@@ -331,7 +330,7 @@ func reset(w http.ResponseWriter) {
 		panic(http.ErrAbortHandler)
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0) // without it the end is a FIN, and still no reply
 	}
 	conn.Close()
 }

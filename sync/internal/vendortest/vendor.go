@@ -10,6 +10,7 @@ package vendortest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 )
 
@@ -120,12 +121,8 @@ func (v View) Key(id, secret string) KeyState {
 func (v View) Put(id string, body map[string]any, merge bool) map[string]any {
 	next := make(map[string]any, len(body))
 	if merge {
-		for k, old := range v.Current(id) {
-			next[k] = old
-		}
+		maps.Copy(next, v.Current(id))
 	}
-	for k, value := range body {
-		next[k] = value
-	}
+	maps.Copy(next, body)
 	return next
 }

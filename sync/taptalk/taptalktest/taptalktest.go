@@ -16,12 +16,16 @@ import (
 	"usersync/sync/internal/vendortest"
 )
 
-// What all simulators share: the same types under one roof.
+// What all simulators share.
 type (
-	Rule    = vendortest.Rule
+	// Rule is a line of the script of faults.
+	Rule = vendortest.Rule
+	// Version is one request about a user, and what became of it.
 	Version = vendortest.Version
-	Key     = vendortest.Key
-	Stats   = vendortest.Stats
+	// Key is a server key.
+	Key = vendortest.Key
+	// Stats are counts over all users.
+	Stats = vendortest.Stats
 )
 
 // The answers of a Rule, the verdicts of a Version, the states of a Key.

@@ -38,6 +38,7 @@ func TestChecks(t *testing.T) {
 		return &usync.CallError{Verdict: usync.Rejected, Code: "40002", Field: field}
 	}
 	strict := func(k *taptalktest.Knobs) { k.StrictPhone, k.StrictURL, k.Roles = true, true, []string{"agent"} }
+	unique := func(k *taptalktest.Knobs) { k.UniqueUsername = true }
 	for name, c := range map[string]struct {
 		keys []taptalktest.Key
 		knob func(*taptalktest.Knobs)
@@ -61,10 +62,8 @@ func TestChecks(t *testing.T) {
 		"strict, thumbnail": {nil, strict, `{"xcUserID":"7","fullName":"Ann","photoThumbnailURL":"/a"}`, rejected("photoThumbnailURL")},
 		"strict, photo":     {nil, strict, `{"xcUserID":"7","fullName":"Ann","photoFullsizeURL":"ftp://e.com/a"}`, rejected("photoFullsizeURL")},
 		"strict, role":      {nil, strict, `{"xcUserID":"7","fullName":"Ann","userRoleCode":"x"}`, rejected("userRoleCode")},
-		"unique, own": {nil, func(k *taptalktest.Knobs) { k.UniqueUsername = true },
-			`{"xcUserID":"1","fullName":"Ann","username":"ann"}`, nil},
-		"unique, taken": {nil, func(k *taptalktest.Knobs) { k.UniqueUsername = true },
-			`{"xcUserID":"7","fullName":"Ann","username":"ann"}`, rejected("username")},
+		"unique, own":       {nil, unique, `{"xcUserID":"1","fullName":"Ann","username":"ann"}`, nil},
+		"unique, taken":     {nil, unique, `{"xcUserID":"7","fullName":"Ann","username":"ann"}`, rejected("username")},
 	} {
 		for _, mode := range []string{taptalktest.Body200, taptalktest.Mirrored} {
 			t.Run(name+" "+mode, func(t *testing.T) {
