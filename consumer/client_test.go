@@ -361,6 +361,7 @@ func TestRequestsEndOnHalfOpenConnections(t *testing.T) {
 		if _, err := c.ListOffsets(t.Context(), "users", 0, kafka.FirstOffset); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // until the connection is back in its pool
 		k.sever()
 		start := time.Now()
 		if _, err := c.ListOffsets(t.Context(), "users", 0, kafka.FirstOffset); err == nil {

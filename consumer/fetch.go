@@ -130,12 +130,12 @@ func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
 }
 
 // resume gives the last batch of tp back: it may be fetched again. It never
-// blocks; for a partition that is not with its reader it does nothing.
+// blocks; twice is once, and a partition that is not ours is ignored.
 func (f *fetcher) resume(tp TopicPartition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.byName[tp]
-	if p == nil || !p.unread {
+	if p == nil {
 		return
 	}
 	p.unread = false

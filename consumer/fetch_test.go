@@ -1,14 +1,21 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -347,4 +354,87 @@ func TestRefetch(t *testing.T) {
 			t.Errorf("unknown topic: error %v", err)
 		}
 	}, kfake.SeedTopics(1, "users"))
+}
+
+// What is unread counts by its size on the heap, and holds the rest up.
+func TestFetchKeepsToItsBudget(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		for p := range int32(3) {
+			k.produce(record("users", p, strings.Repeat("x", 5000)))
+		}
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0}, func(c *fetchConfig) {
+			c.MaxBytes, c.Budget = 2000, NewBudget(6000)
+		})
+		first := awaitRecords(t, r)
+		time.Sleep(time.Minute)
+		for len(r.out) > 0 {
+			if got := <-r.out; len(got.Records) > 0 {
+				t.Fatalf("fetched %s/%d beyond the budget", got.Topic, got.Partition)
+			} else {
+				r.resume(TopicPartition{got.Topic, got.Partition})
+			}
+		}
+		r.resume(TopicPartition{first.Topic, first.Partition})
+		if second := awaitRecords(t, r); second.Partition == first.Partition {
+			t.Error("the same partition again")
+		}
+	}, kfake.NumBrokers(1), kfake.Ports(9092), kfake.SeedTopics(3, "users"))
+}
+
+// A broker that throttles mutes the connection: asking again runs into a timeout.
+func TestFetchHonoursThrottling(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		var asked []time.Time
+		k.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+			k.KeepControl()
+			asked = append(asked, time.Now())
+			if len(asked) > 1 {
+				return nil, nil, false
+			}
+			resp := kreq.ResponseKind().(*kmsg.FetchResponse)
+			resp.ThrottleMillis = 20_000
+			return resp, nil, true
+		})
+		r := k.read(k.client("users"), map[int]int64{0: 0})
+		k.produce(record("users", 0, "a"))
+		r.values(1, time.Minute)
+		r.stop()
+		synctest.Wait()
+		if paused := asked[1].Sub(asked[0]); paused < 20*time.Second {
+			t.Errorf("asked again after %v", paused)
+		}
+	}, kfake.SeedTopics(1, "users"))
+}
+
+func TestWhatAFailureBlames(t *testing.T) {
+	const nobody, data, maybe = "nobody", "data", "maybe the data"
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("crc32 checksum mismatch"), data},
+		{errUnknownBatch, data},
+		{kafka.InvalidMessage, data},
+		{io.ErrUnexpectedEOF, maybe}, // also what a truncated gzip block gives
+		{io.EOF, maybe},
+		{kafka.NotLeaderForPartition, nobody},
+		{kafka.OffsetOutOfRange, nobody},
+		{fetch.NewError(protocol.NewErrNoTopic("users")), nobody},
+		{context.DeadlineExceeded, nobody},
+		{context.Canceled, nobody},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, nobody},
+		{net.ErrClosed, nobody},
+		{io.ErrClosedPipe, nobody},
+	} {
+		got := nobody
+		switch err := fmt.Errorf("fetch: %w", tc.err); {
+		case undecodable(err):
+			got = data
+		case suspicious(err):
+			got = maybe
+		}
+		if got != tc.want {
+			t.Errorf("%v blames %s, want %s", tc.err, got, tc.want)
+		}
+	}
 }
