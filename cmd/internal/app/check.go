@@ -19,7 +19,7 @@ const connectTimeout = 15 * time.Second
 // line each. The error says that they could not be asked, or that a finding
 // forbids to start.
 func Connect(ctx context.Context, c *Config, w io.Writer) error {
-	client, err := c.Kafka.client("usersync-check")
+	client, err := c.Kafka.client("usersync-check", nil)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}

@@ -1,15 +1,18 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"slices"
 
 	"usersync/consumer"
 )
 
 // client returns a client for the brokers, under the name id, that may ask about
-// the topics of k. The credentials are read from their files now.
-func (k Kafka) client(id string) (*consumer.Client, error) {
+// the topics of k; a nil dial is the real network. The credentials are read from
+// their files now.
+func (k Kafka) client(id string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*consumer.Client, error) {
 	tls, err := k.TLSConfig()
 	if err != nil {
 		return nil, err
@@ -21,6 +24,7 @@ func (k Kafka) client(id string) (*consumer.Client, error) {
 	return consumer.NewClient(consumer.ClientConfig{
 		Brokers:  k.Brokers,
 		ClientID: id,
+		Dial:     dial,
 		TLS:      tls,
 		SASL:     sasl,
 		Topics:   append(slices.Clone(k.Topics), k.DeadLetterTopic),

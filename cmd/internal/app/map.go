@@ -26,7 +26,7 @@ import (
 // many lines are no record, or one that would become a dead letter.
 func Map(ctx context.Context, c *Config, r io.Reader, w io.Writer) error {
 	requests := new(recorder)
-	targets, err := c.targets(requests)
+	targets, err := c.targets(func(string) http.RoundTripper { return requests })
 	if err != nil {
 		return err
 	}

@@ -21,13 +21,13 @@ type target struct {
 	destination usync.Destination
 }
 
-// targets makes the destinations of c, which call through rt; nil: each through a
-// transport of its own.
-func (c *Config) targets(rt http.RoundTripper) ([]target, error) {
+// targets makes the destinations of c, each of which calls through the transport
+// that it is given.
+func (c *Config) targets(transport func(destination string) http.RoundTripper) ([]target, error) {
 	var ts []target
 	if t := c.TapTalk; t != nil {
 		mapping, mappingErr := t.mapping()
-		client, err := t.client(rt)
+		client, err := t.client(transport(taptalkName))
 		if err := errors.Join(mappingErr, err); err != nil {
 			return nil, fmt.Errorf("%s: %w", taptalkName, err)
 		}
@@ -35,7 +35,7 @@ func (c *Config) targets(rt http.RoundTripper) ([]target, error) {
 	}
 	if h := c.Haptik; h != nil {
 		mapping, mappingErr := h.mapping()
-		client, err := h.client(rt)
+		client, err := h.client(transport(haptikName))
 		if err := errors.Join(mappingErr, err); err != nil {
 			return nil, fmt.Errorf("%s: %w", haptikName, err)
 		}
