@@ -25,6 +25,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // commands is the command line.
 type commands struct {
+	Run     runCommand     `cmd:"" help:"Bring the users that the destinations hold up to date, until SIGTERM or SIGINT. The first lets calls in flight end and leaves the group, the second stops at once."`
 	Check   checkCommand   `cmd:"" help:"Check the configuration and print what is wrong with it."`
 	Map     mapCommand     `cmd:"" help:"Read records on standard input, one a line, and print the requests that each would cause. Nothing is sent; what is printed holds personal data."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -45,6 +46,27 @@ func (f configFlag) load(stderr io.Writer) (*app.Config, error) {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
 	}
 	return c, nil
+}
+
+type runCommand struct {
+	configFlag
+	Destination string `placeholder:"NAME" help:"Serve this destination and no other."`
+}
+
+// Run runs the worker.
+func (c runCommand) Run(ctx context.Context, std streams) error {
+	config, err := c.load(std.err)
+	if err != nil {
+		return err
+	}
+	if c.Destination != "" {
+		if err := config.Only(c.Destination); err != nil {
+			return usageError{err}
+		}
+	}
+	ctx, hard, stop := signals(ctx)
+	defer stop()
+	return app.Run(ctx, hard, config, std.err)
 }
 
 type checkCommand struct {

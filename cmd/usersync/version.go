@@ -3,20 +3,12 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
+
+	"usersync/cmd/internal/app"
 )
 
-// version names the build. The go command stamps it into the binary: the
-// version from the tag, or from the commit when there is none.
+// version names the build.
 func version() string {
-	v, revision := "unknown", "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		v = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
+	v, revision := app.Build()
 	return fmt.Sprintf("usersync %s (revision %s, %s)", v, revision, runtime.Version())
 }
