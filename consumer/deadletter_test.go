@@ -40,7 +40,7 @@ func consume(t *testing.T, k *fakeKafka) *kgo.Record {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	fetches := c.PollFetches(ctx)
 	if err := fetches.Err(); err != nil || fetches.NumRecords() != 1 {

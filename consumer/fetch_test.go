@@ -310,12 +310,13 @@ func TestFetchDeliversCommittedTransactionsOnly(t *testing.T) {
 // With responses that hold one partition's data only, each must get its turn.
 func TestFetchRotates(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0, 3: 0}, func(c *fetchConfig) { c.MaxBytes = 500 })
+		synctest.Wait() // until all have their leader
 		for p := range int32(4) {
 			for range 20 {
 				k.produce(record("users", p, strings.Repeat("x", 1000)))
 			}
 		}
-		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0, 3: 0}, func(c *fetchConfig) { c.MaxBytes = 500 })
 		seen := map[int]int{}
 		for range 40 {
 			seen[r.next(5*time.Second).Partition]++
