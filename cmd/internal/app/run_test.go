@@ -19,7 +19,7 @@ import (
 // TestRun is the quiet day: a worker starts, keeps both vendors right and leaves.
 func TestRun(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
-		p := b.start(b.config())
+		p := b.start(b.config(func(c *Config) { c.TapTalk.RateLimit, c.TapTalk.Concurrency = 7, 3 }))
 		p.ready()
 		for user := range 30 {
 			b.change(user+1, "first")
@@ -32,11 +32,16 @@ func TestRun(t *testing.T) {
 			t.Errorf("/livez: %d %s", status, body)
 		}
 		p.shows(time.Minute, `usersync_consumer_lag_records{destination="haptik",partition="0",topic="users"} 0`)
-		p.shows(time.Second, `usersync_workers{destination="taptalk"} 16`)
+		p.shows(time.Second, `usersync_workers{destination="taptalk"} 3`)
+		p.shows(time.Second, `usersync_workers{destination="haptik"} 16`)
+		p.shows(time.Second, `usersync_rate_limit_calls_per_second{destination="taptalk"} 7`)
+		// Haptik says of each user once that it is missing, TapTalk of none.
+		p.shows(time.Second, `usersync_http_requests_total{code="404",destination="haptik"} 30`)
+		p.shows(time.Second, `usersync_http_requests_total{code="404",destination="taptalk"} 0`)
 		_, body := p.get("/metrics")
-		for _, want := range []string{"\nusersync_build_info{", "\ngo_goroutines ", `usersync_http_requests_total{code="200",destination="taptalk"}`} {
+		for _, want := range []string{"\nusersync_build_info{", "\ngo_goroutines "} {
 			if !strings.Contains(body, want) {
-				t.Errorf("no %s in /metrics", strings.TrimSpace(want))
+				t.Errorf("no %q in /metrics", want)
 			}
 		}
 		p.end()
@@ -47,7 +52,7 @@ func TestRun(t *testing.T) {
 			t.Error("the admin server has outlived the worker")
 		}
 		for _, want := range []string{`"group":"usersync.taptalk"`, `"host":"localhost:8002"`, `"topics":["users"]`, `"dead_letter_topic":"dead"`,
-			`"rate_limit":20`, `"concurrency":16`, `"msg":"stopped"`} {
+			`"rate_limit":7,"concurrency":3`, `"rate_limit":20,"concurrency":16`, `"msg":"stopped"`} {
 			if !strings.Contains(b.logs.String(), want) {
 				t.Errorf("the log lacks %s", want)
 			}
