@@ -44,6 +44,9 @@ func TestRun(t *testing.T) {
 				t.Errorf("no %q in /metrics", want)
 			}
 		}
+		if strings.Contains(body, `usersync_http_requests_total{code="200",destination="taptalk"} 0`) {
+			t.Error("the requests to TapTalk are not counted as its own")
+		}
 		p.end()
 		if err := p.wait(5 * time.Second); err != nil {
 			t.Error(err)
