@@ -188,10 +188,8 @@ func (w *worker) close() {
 // work starts what it can rely on: whoever cannot log in or cannot keep dead
 // letters must not join and take partitions from those who can.
 func (w *worker) work(ctx, hard context.Context) error {
-	if err := w.ask(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop while starting: there is nothing to drain
-		}
+	// Told to stop meanwhile, it is no failure, and the pipelines end at once.
+	if err := w.ask(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx) // when one fails for good, the others drain

@@ -54,8 +54,10 @@ func TestRun(t *testing.T) {
 		if status, _ := p.get("/livez"); status != 0 {
 			t.Error("the admin server has outlived the worker")
 		}
-		for _, want := range []string{`"group":"usersync.taptalk"`, `"host":"localhost:8002"`, `"topics":["users"]`, `"dead_letter_topic":"dead"`,
-			`"rate_limit":7,"concurrency":3`, `"rate_limit":20,"concurrency":16`, `"msg":"stopped"`} {
+		for _, want := range []string{
+			`"group":"usersync.taptalk"`, `"host":"localhost:8002"`, `"topics":["users"]`, `"dead_letter_topic":"dead"`,
+			`"rate_limit":7,"concurrency":3`, `"rate_limit":20,"concurrency":16`, `"msg":"stopped"`,
+		} {
 			if !strings.Contains(b.logs.String(), want) {
 				t.Errorf("the log lacks %s", want)
 			}
@@ -134,7 +136,7 @@ func TestRunStopsHard(t *testing.T) {
 // A wrong key holds its own lane and nothing else; the right one heals it without
 // a restart, and nobody was given up.
 func TestRunWithWrongKey(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bubble) {
+	inBubble(t, func(_ *testing.T, b *bubble) {
 		b.secret("wrong")
 		p := b.start(b.config())
 		for user := range 5 {
@@ -202,14 +204,22 @@ func TestRunCannotStart(t *testing.T) {
 		edit func(*bubble, *Config)
 		want string
 	}{
-		{"no dead-letter topic", func(_ *bubble, c *Config) { c.Kafka.DeadLetterTopic = "deda" },
-			"kafka.dead_letter_topic: topic deda: it does not exist"},
-		{"compacted dead letters", func(_ *bubble, c *Config) { c.Kafka.DeadLetterTopic = "compacted" },
-			"kafka.dead_letter_topic: topic compacted: it is compacted"},
-		{"no broker", func(_ *bubble, c *Config) { c.Kafka.Brokers = []string{"localhost:9"} },
-			"Kafka broker localhost:9: "},
-		{"silent broker", func(b *bubble, c *Config) { c.Kafka.Brokers = []string{b.silent()} },
-			"Kafka broker localhost:9999: no answer in time"},
+		{
+			"no dead-letter topic", func(_ *bubble, c *Config) { c.Kafka.DeadLetterTopic = "deda" },
+			"kafka.dead_letter_topic: topic deda: it does not exist",
+		},
+		{
+			"compacted dead letters", func(_ *bubble, c *Config) { c.Kafka.DeadLetterTopic = "compacted" },
+			"kafka.dead_letter_topic: topic compacted: it is compacted",
+		},
+		{
+			"no broker", func(_ *bubble, c *Config) { c.Kafka.Brokers = []string{"localhost:9"} },
+			"Kafka broker localhost:9: ",
+		},
+		{
+			"silent broker", func(b *bubble, c *Config) { c.Kafka.Brokers = []string{b.silent()} },
+			"Kafka broker localhost:9999: no answer in time",
+		},
 		{"wrong password", func(b *bubble, c *Config) {
 			c.Kafka.Brokers = []string{b.guarded()}
 			c.Kafka.SASL = SASL{Mechanism: "plain", Username: usync.Secret{Value: "u"}, Password: usync.Secret{Value: planted}}
