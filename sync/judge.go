@@ -40,16 +40,9 @@ func (l *Lane) judge(now time.Time, u *user) string {
 	}
 }
 
-// tookBack reports whether the delivery of p shows that the destination
-// accepts now what it rejected before. A refusal that ended with a hold does
-// not count: somebody has mended the credentials.
-func (l *Lane) tookBack(u *user, p *pending) bool {
-	f := &u.fault
-	if f.body == nil || !bytes.Equal(f.body, p.payload.Body) {
-		return false
-	}
-	return f.verdict == Rejected || !l.blame.since.After(f.at)
-}
+// tookBack reports whether the delivery of p shows that the destination accepts
+// now what it rejected or refused before.
+func tookBack(f *fault, p *pending) bool { return f.body != nil && bytes.Equal(f.body, p.payload.Body) }
 
 // frozen says that the user has failed for so long that its change must be
 // judged before another may take its place: else a user that changes faster
@@ -61,17 +54,25 @@ func (l *Lane) frozen(u *user) bool {
 // giveUp makes u's change eligible for the dead-letter topic.
 func (l *Lane) giveUp(now time.Time, u *user, reason, code, field string) {
 	p := u.cur
+	l.withdraw(u)
 	u.letter = &Letter{From: p.change.Position, To: p.change.Position, Reason: reason, Code: code, Field: field,
 		Attempts: p.attempts, Change: &p.change, Failed: now, count: 1, user: u}
 	l.become(u, eligible)
 	l.release.add(now, u.letter)
 }
 
-// pardon takes a letter back: its change gets another chance.
+// withdraw forgets the letter of u, if there is one.
+func (l *Lane) withdraw(u *user) {
+	if u.letter != nil {
+		l.release.remove(u.letter)
+		u.letter = nil
+	}
+}
+
+// pardon gives the change of a letter another chance.
 func (l *Lane) pardon(letter *Letter) {
 	u := letter.user
-	l.release.remove(letter)
-	u.letter = nil
+	l.release.pardon(letter)
 	if u.next != nil {
 		p := u.next
 		u.next = nil

@@ -116,8 +116,7 @@ func (l *Lane) arrive(now time.Time, u *user, p *pending) {
 	case l.replaceable(u, p):
 		l.replace(u, p)
 		if u.state == eligible {
-			l.release.remove(u.letter)
-			u.letter = nil
+			l.release.pardon(u.letter)
 			l.enqueue(u)
 		}
 	case u.next == nil:
@@ -228,6 +227,7 @@ func earliest(a, b time.Time) time.Time {
 // settle ends u's current change: it needs no further call.
 func (l *Lane) settle(now time.Time, u *user) {
 	l.bytes -= u.cur.heap
+	l.withdraw(u)
 	u.cur.release()
 	u.cur = nil
 	l.become(u, idle)

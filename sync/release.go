@@ -22,7 +22,7 @@ type Letter struct {
 	user    *user
 	run     *run
 	due     time.Time
-	gone    bool // withdrawn or written
+	gone    bool // not to be written any more: its user has another chance, or it is written
 	writing bool
 }
 
@@ -54,10 +54,14 @@ type Release struct {
 // back, so each waits to see how many others there are. More than the budget is
 // no coincidence: the latch closes, none is written, and those that can be are
 // tried again, one by one. It opens when few enough are left.
+//
+// A letter counts until it is written or its user is delivered or deleted, and
+// not only while it waits: else chances given one by one, to users whose next
+// attempt takes its time, would open the latch with nothing mended.
 type release struct {
 	Release
 	letters   []*Letter // in order of due
-	waiting   int       // records of letters that are not written
+	waiting   int       // records of letters that are not written, and of users with another chance
 	disguised int       // of those, letters whose cause could be an outage
 	written   []time.Time
 	latched   bool
@@ -74,7 +78,10 @@ func (r *release) add(now time.Time, l *Letter) {
 	r.count(l, 1)
 }
 
-// remove forgets a letter: it is written, or its change gets another chance.
+// pardon keeps a letter from being written, for now.
+func (r *release) pardon(l *Letter) { l.gone = true }
+
+// remove forgets a letter, pardoned or not.
 func (r *release) remove(l *Letter) {
 	l.gone = true
 	r.count(l, -1)
