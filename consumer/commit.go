@@ -84,7 +84,7 @@ const (
 // request at a time and never an offset below one that was accepted. It is owned
 // by the generation's loop; only the request itself runs beside it.
 type committer struct {
-	client   *Client
+	request  func(context.Context, CommitRequest) (map[TopicPartition]kafka.Error, error)
 	group    string
 	id       int
 	member   string
@@ -98,7 +98,7 @@ type committer struct {
 type commitAnswer struct {
 	sent  time.Time
 	parts []PartitionCommit
-	notes []note
+	ends  []int64 // up to where calls may be made once parts are accepted
 	codes map[TopicPartition]kafka.Error
 	err   error
 }
@@ -113,17 +113,19 @@ func (c *committer) wait(now time.Time) time.Duration {
 func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all, drained bool, unsure func(*owned) time.Time) bool {
 	a := commitAnswer{sent: now}
 	for _, p := range parts {
-		n := note{End: p.front.position + headroom, Born: p.born, Drained: drained}
-		if drained {
-			n.End = max(p.end, p.front.position)
-			n.Unsure = unsure(p)
-		}
 		offset := max(p.front.offset(), p.committed)
-		if p.halted || !all && offset == p.committed && p.end-p.front.position > headroom/2 {
+		switch {
+		case p.halted, p.added: // an added partition gets its first commit when its turn has come
+			continue
+		case !all && offset == p.committed && p.end-p.front.position > headroom/2:
 			continue
 		}
+		n := p.note(now)
+		if drained {
+			n = p.lastNote(now, unsure(p))
+		}
 		a.parts = append(a.parts, PartitionCommit{TopicPartition: p.TopicPartition, Offset: offset, Metadata: n.String()})
-		a.notes = append(a.notes, n)
+		a.ends = append(a.ends, p.front.position+headroom)
 	}
 	if len(a.parts) == 0 {
 		return false
@@ -136,7 +138,7 @@ func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, commitLimit)
 		defer cancel()
-		a.codes, a.err = c.client.Commit(ctx, req)
+		a.codes, a.err = c.request(ctx, req)
 		c.answers <- a // buffered: it never waits
 	}()
 	return true

@@ -58,7 +58,7 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1),
 		state: metrics.StateRunning, lease: lease{length: p.cfg.SessionTimeout / 2},
 	}
-	x.commit = committer{client: p.cfg.Client, group: p.cfg.Group, id: int(gen.ID), member: gen.MemberID, answers: make(chan commitAnswer, 1)}
+	x.commit = committer{request: p.cfg.Client.Commit, group: p.cfg.Group, id: int(gen.ID), member: gen.MemberID, answers: make(chan commitAnswer, 1)}
 	// Not derived from g: calls in flight may end after the partitions are revoked.
 	x.callCtx, x.kill = context.WithCancel(context.WithoutCancel(g))
 	defer x.kill()
@@ -164,7 +164,7 @@ func (g *generation) sleep(now time.Time) time.Duration {
 	case g.commit.pending || d <= 0:
 		d = commitEvery
 	}
-	if wake := g.lane.Wake(now); !wake.IsZero() && g.lease.valid() && !g.writing {
+	if wake := g.lane.Wake(now); !wake.IsZero() && g.lease.valid() {
 		d = min(d, wake.Sub(now))
 	}
 	return max(d, 0)

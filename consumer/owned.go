@@ -50,6 +50,35 @@ func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) 
 	p.born = n.Born
 }
 
+// note is what the next owner has to know if this one does not come to an end of
+// its own.
+func (p *owned) note(now time.Time) note {
+	n := note{End: p.front.position + headroom, Born: p.born}
+	if p.inDoubt(now) {
+		n.End = max(n.End, p.doubtEnd)
+	}
+	return n
+}
+
+// lastNote is what the next owner has to know when the calls of this one have
+// all ended; unsure is until when one of them may still be applied.
+func (p *owned) lastNote(now, unsure time.Time) note {
+	n := note{End: max(p.end, p.front.position), Born: p.born, Drained: true, Unsure: unsure}
+	if p.inDoubt(now) {
+		n.End = max(n.End, p.doubtEnd)
+		if p.doubtUntil.After(unsure) {
+			n.Unsure = p.doubtUntil
+		}
+	}
+	return n
+}
+
+// inDoubt reports whether a former owner may have sent a change that this one
+// has not read yet: its successor has to doubt it as well.
+func (p *owned) inDoubt(now time.Time) bool {
+	return p.doubtUntil.After(now) && p.front.position < p.doubtEnd
+}
+
 // possibly is until when a former owner's call for the change at offset may be applied.
 func (p *owned) possibly(offset int64) time.Time {
 	if offset < p.doubtEnd {

@@ -60,7 +60,7 @@ func (g *generation) answered(a commitAnswer) {
 		outcome := "ok"
 		switch code {
 		case 0:
-			p.committed, p.end, p.born = max(p.committed, c.Offset), max(p.end, a.notes[i].End), a.notes[i].Born
+			p.committed, p.end = max(p.committed, c.Offset), max(p.end, a.ends[i])
 			g.lease.renew(a.sent)
 			m.Commits.Success.Inc()
 			m.LastCommit.Set(float64(time.Now().UnixMilli()) / 1000)
