@@ -49,7 +49,6 @@ type bubble struct {
 	hap    *haptiktest.Server
 	out    *kgo.Client
 	rows   map[string]string // the main database: the name of each user, none for a deleted one
-	log    map[change]string // what each record said
 	ends   map[TopicPartition]int64
 	parts  int
 	ledger *ledger
@@ -72,7 +71,7 @@ func inBubble(t *testing.T, partitions int, test func(b *bubble), opts ...kfake.
 	opts = append([]kfake.Opt{kfake.SeedTopics(int32(partitions), "users"), kfake.SeedTopics(1, "dead"), kfake.GroupMinSessionTimeout(time.Second)}, opts...)
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		b := &bubble{
-			t: t, kafka: k, rows: map[string]string{}, log: map[change]string{}, ends: map[TopicPartition]int64{}, parts: partitions,
+			t: t, kafka: k, rows: map[string]string{}, ends: map[TopicPartition]int64{}, parts: partitions,
 			tap: taptalktest.New(), hap: haptiktest.New(), logs: &safeBuffer{}, dir: t.TempDir(),
 		}
 		b.ledger = &ledger{b: b}
@@ -162,8 +161,7 @@ func (b *bubble) send(user, key string, value []byte, says string) change {
 	c := change{TopicPartition{"users", int(r.Partition)}, r.Offset}
 	b.ends[c.TopicPartition] = max(b.ends[c.TopicPartition], r.Offset+1)
 	if user != "" {
-		b.ledger.wrote(c, user)
-		b.log[c] = says
+		b.ledger.wrote(c, user, says == "")
 	}
 	return c
 }

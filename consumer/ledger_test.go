@@ -15,6 +15,7 @@ type ledger struct {
 
 	events  []string // the trace, for a failed test
 	written map[TopicPartition][]wroteChange
+	deletes map[string]int64 // the newest delete of each user
 	dests   map[string]*account
 	faults  map[string]int // by guarantee
 }
@@ -36,6 +37,7 @@ type account struct {
 	reasons map[string]int
 	halts   []string
 	calls   int
+	members map[string]bool // that have a generation
 }
 
 type member struct{ worker, generation int }
@@ -56,7 +58,7 @@ func (l *ledger) account(dest string) *account {
 		a = &account{
 			commit: map[TopicPartition]int64{}, settled: map[string]map[TopicPartition]int64{}, checked: map[TopicPartition]int{},
 			newest: map[TopicPartition]map[string]int64{}, owner: map[TopicPartition]member{}, flights: map[string]flightOf{},
-			letters: map[string]int{}, reasons: map[string]int{},
+			letters: map[string]int{}, reasons: map[string]int{}, members: map[string]bool{},
 		}
 		l.dests[dest] = a
 	}
@@ -64,13 +66,16 @@ func (l *ledger) account(dest string) *account {
 }
 
 // wrote notes a change of a user that needs to be settled by a call or a letter.
-func (l *ledger) wrote(c change, user string) {
+func (l *ledger) wrote(c change, user string, deleted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.written == nil {
-		l.written = map[TopicPartition][]wroteChange{}
+		l.written, l.deletes = map[TopicPartition][]wroteChange{}, map[string]int64{}
 	}
 	l.written[c.TopicPartition] = append(l.written[c.TopicPartition], wroteChange{c.offset, user})
+	if deleted {
+		l.deletes[user] = c.offset
+	}
 }
 
 // note takes one event of a worker's trace.
@@ -83,6 +88,7 @@ func (l *ledger) note(worker int, t Trace) {
 		t.At.Format("04:05.000"), worker, t.Destination, t.Kind, t.Topic, t.Partition, t.Offset, t.User, t.Outcome, t.Partitions, t.Generation))
 	switch t.Kind {
 	case TraceAssigned:
+		a.members[t.Member] = true
 		for _, p := range t.Partitions {
 			if o, ok := a.owner[p]; ok && o.generation > t.Generation {
 				l.fault("G7", "%s: w%d was assigned %v in generation %d after generation %d", t.Destination, worker, p, t.Generation, o.generation)
@@ -110,6 +116,7 @@ func (l *ledger) note(worker int, t Trace) {
 			l.commit(worker, a, tp, t)
 		}
 	case TraceRevoked:
+		delete(a.members, t.Member)
 	}
 }
 
@@ -155,10 +162,10 @@ func (l *ledger) commit(worker int, a *account, tp TopicPartition, t Trace) {
 	a.checked[tp] = i
 	for user := range touched {
 		offset := a.newest[tp][user]
-		if l.b.log[change{tp, offset}] == "" || a.settled[user][tp] > offset {
-			continue // a delete needs no call
+		if a.settled[user][tp] > offset || l.deletes[user] >= offset {
+			continue // a delete needs no call, and settles what came before it
 		}
-		l.fault("G2", "%s: w%d committed %v up to %d, and the change of user %s at %d is not settled", t.Destination, worker, tp, t.Offset, user, offset)
+		l.fault("G2", "%s: w%d committed %v up to %d, and the change of user %s at %d is not settled\n%s", t.Destination, worker, tp, t.Offset, user, offset, l.about(t.Destination, user, tp))
 	}
 }
 
@@ -177,6 +184,13 @@ func (l *ledger) fault(guarantee, format string, args ...any) {
 	if l.faults[guarantee] <= 3 {
 		l.b.t.Errorf(guarantee+": "+format, args...)
 	}
+}
+
+// joined reports whether a member is in a generation, as far as it has said.
+func (l *ledger) joined(dest, member string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.account(dest).members[member]
 }
 
 func (l *ledger) committed(dest string, tp TopicPartition) int64 {
@@ -208,6 +222,18 @@ func (l *ledger) calls(dest string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.account(dest).calls
+}
+
+// about is what the trace has of a user; it needs l.mu.
+func (l *ledger) about(dest, user string, tp TopicPartition) string {
+	var found []string
+	for _, e := range l.events {
+		if strings.Contains(e, dest) && (strings.Contains(e, " user "+user+" ") || strings.Contains(e, " user  ") &&
+			(!strings.Contains(e, " commit ") || strings.Contains(e, fmt.Sprintf("%s/%d@", tp.Topic, tp.Partition)))) {
+			found = append(found, e)
+		}
+	}
+	return strings.Join(found[max(0, len(found)-30):], "\n")
 }
 
 // trace is the last n events, or those that contain a word.

@@ -186,7 +186,7 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 	u, p := c.user, c.pending
 	l.blame.succeeded(u.id, c.start)
 	l.limit.succeeded(now)
-	if l.tookBack(u, p) {
+	if tookBack(&u.fault, p) {
 		l.blame.believed = now.Add(doubted)
 		l.reprieve(func(l *Letter) bool { return l.Reason == reasonRejected || l.Reason == reasonRefused })
 	}

@@ -40,16 +40,9 @@ func (l *Lane) judge(now time.Time, u *user) string {
 	}
 }
 
-// tookBack reports whether the delivery of p shows that the destination
-// accepts now what it rejected before. A refusal that ended with a hold does
-// not count: somebody has mended the credentials.
-func (l *Lane) tookBack(u *user, p *pending) bool {
-	f := &u.fault
-	if f.body == nil || !bytes.Equal(f.body, p.payload.Body) {
-		return false
-	}
-	return f.verdict == Rejected || !l.blame.since.After(f.at)
-}
+// tookBack reports whether the delivery of p shows that the destination accepts
+// now what it rejected or refused before.
+func tookBack(f *fault, p *pending) bool { return f.body != nil && bytes.Equal(f.body, p.payload.Body) }
 
 // frozen says that the user has failed for so long that its change must be
 // judged before another may take its place: else a user that changes faster
