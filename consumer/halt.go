@@ -187,19 +187,26 @@ func (f *fetcher) outOfRange(ctx context.Context, p *partition) *haltError {
 	return nil
 }
 
-// sameLog decides whether a topic that was unknown for a while is the one that it
-// was. A recreated one has the same name, and kafka-go's protocol versions carry no
-// topic IDs; but the last record read tells, as long as it is still there.
+// sameLog decides whether a topic is still the one that it was. A recreated one has
+// the same name, and kafka-go's protocol versions carry no topic IDs; but the last
+// record read tells, as long as it is still there. It is asked after any failure:
+// where the new topic's leader is another broker, all that a fetch ever hears of
+// the change is that the old one does not lead it.
 // It returns neither when it cannot tell yet.
 func (f *fetcher) sameLog(ctx context.Context, p *partition) (same bool, halt *haltError) {
-	if _, err := f.client.ListOffsets(ctx, p.Topic, p.Partition, kafka.FirstOffset); err != nil {
+	// The end comes first: a new log may be too short now, and long enough for the
+	// next fetch.
+	end, err := f.client.ListOffsets(ctx, p.Topic, p.Partition, kafka.LastOffset)
+	switch {
+	case err != nil:
 		f.cfg.OnError("list_offsets", err)
 		if errors.Is(err, kafka.UnknownTopicOrPartition) && p.unknown.gone() {
 			return false, p.haltError(haltGone)
 		}
 		return false, nil
-	}
-	if p.last.offset < 0 {
+	case p.next > end:
+		return false, f.outOfRange(ctx, p)
+	case p.last.offset < 0:
 		return true, nil
 	}
 	r, err := f.client.refetch(ctx, p.Topic, p.Partition, p.last.offset)
@@ -213,6 +220,22 @@ func (f *fetcher) sameLog(ctx context.Context, p *partition) (same bool, halt *h
 		return false, p.haltError(haltRecreated)
 	}
 	return true, nil
+}
+
+// recognise remembers the record before the first that will be read: the topic may
+// be recreated before another one comes, and the owner's commits give the new one
+// the old one's offset.
+func (f *fetcher) recognise(ctx context.Context, p *partition) {
+	if p.next == 0 {
+		return
+	}
+	r, err := f.client.refetch(ctx, p.Topic, p.Partition, p.next-1)
+	switch {
+	case err == nil:
+		p.last = mark{offset: r.Offset, time: r.Time}
+	case !errors.Is(err, errRecordGone) && ctx.Err() == nil:
+		f.cfg.OnError("fetch", err)
+	}
 }
 
 // halt takes p out of fetching for good and returns the news for its reader.

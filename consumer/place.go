@@ -54,7 +54,9 @@ func (f *fetcher) settle(ctx context.Context, wg *sync.WaitGroup, homeless []*pa
 			continue
 		}
 		id := leaderOf(found[p.Topic], p.Partition)
-		if id < 0 || p.unknown.answers > 0 {
+		if id >= 0 && p.failures == 0 && p.unknown.answers == 0 {
+			f.recognise(ctx, p)
+		} else {
 			same, halt := f.sameLog(ctx, p)
 			if halt != nil {
 				select {
