@@ -109,16 +109,13 @@ func (l *Lane) Letter(now time.Time) *Letter {
 	return letter
 }
 
-// patience is how long the lane waits before it tries to write a letter again.
-const patience = 5 * time.Second
-
 // Written brings a letter back; ok says that the dead-letter topic has it.
 func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	u := letter.user
 	letter.writing = false
 	if !ok {
 		l.m.DeadLetters.WriteFailures.Inc()
-		letter.due = now.Add(patience)
+		l.release.postpone(now, letter)
 		if u != nil {
 			l.become(u, eligible)
 		}

@@ -109,6 +109,10 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 // the one in flight or being judged, or at the end of the queue.
 func (l *Lane) arrive(now time.Time, u *user, p *pending) {
 	l.bytes += p.heap
+	if u.next != nil { // it is older than p, whichever place p gets
+		l.supersede(u.next, p)
+		u.next = nil
+	}
 	switch {
 	case u.cur == nil:
 		u.cur = p
@@ -119,14 +123,8 @@ func (l *Lane) arrive(now time.Time, u *user, p *pending) {
 			l.release.pardon(u.letter)
 			l.enqueue(u)
 		}
-	case u.next == nil:
-		u.next = p
 	default:
-		l.bytes -= u.next.heap + p.heap
-		p.absorb(u.next)
 		u.next = p
-		l.bytes += p.heap
-		l.m.Events.Coalesced.Inc()
 	}
 }
 
@@ -144,9 +142,14 @@ func (l *Lane) replaceable(u *user, p *pending) bool {
 
 // replace lets p stand for u's current change, which keeps its turn.
 func (l *Lane) replace(u *user, p *pending) {
-	l.bytes -= u.cur.heap + p.heap
-	p.absorb(u.cur)
+	l.supersede(u.cur, p)
 	u.cur = p
+}
+
+// supersede lets p stand for older as well.
+func (l *Lane) supersede(older, p *pending) {
+	l.bytes -= older.heap + p.heap
+	p.absorb(older)
 	l.bytes += p.heap
 	l.m.Events.Coalesced.Inc()
 }

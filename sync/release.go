@@ -39,9 +39,10 @@ const (
 // the destination.
 func (l *Letter) disguised() bool { return l.Reason == reasonExhausted || l.Reason == reasonRefused }
 
-// retriable reports whether another attempt could end otherwise.
+// retriable reports whether another attempt could end otherwise. What has no
+// payload never gets one, but a newer change of the user may.
 func (l *Letter) retriable() bool {
-	return l.user != nil && !l.gone && !l.writing && l.Reason != reasonInvalid
+	return l.user != nil && !l.gone && !l.writing && (l.Reason != reasonInvalid || l.user.next != nil)
 }
 
 // Release says how many may be given up before it is no coincidence.
@@ -60,12 +61,14 @@ type Release struct {
 // attempt takes its time, would open the latch with nothing mended.
 type release struct {
 	Release
-	letters   []*Letter // in order of due
+	letters   []*Letter // in order of due; some are gone
+	gone      int       // of those
 	waiting   int       // records of letters that are not written, and of users with another chance
 	disguised int       // of those, letters whose cause could be an outage
 	written   []time.Time
 	latched   bool
 	retryAt   time.Time // when latched: the next retrial
+	pause     time.Time // none is written before it: the last could not be
 }
 
 // memory is how long a written letter counts against the budget, if its cause
@@ -79,12 +82,26 @@ func (r *release) add(now time.Time, l *Letter) {
 }
 
 // pardon keeps a letter from being written, for now.
-func (r *release) pardon(l *Letter) { l.gone = true }
+func (r *release) pardon(l *Letter) {
+	if !l.gone {
+		l.gone = true
+		r.gone++
+	}
+}
 
 // remove forgets a letter, pardoned or not.
 func (r *release) remove(l *Letter) {
-	l.gone = true
+	r.pardon(l)
 	r.count(l, -1)
+}
+
+// postpone puts a letter off that could not be written, behind the others: it
+// may be its own record that cannot be read. It may be the topic as well, so
+// they wait too.
+func (r *release) postpone(now time.Time, l *Letter) {
+	r.pause = now.Add(patience)
+	l.due = r.pause
+	slices.SortStableFunc(r.letters, func(a, b *Letter) int { return a.due.Compare(b.due) })
 }
 
 func (r *release) count(l *Letter, sign int) {
@@ -97,7 +114,10 @@ func (r *release) count(l *Letter, sign int) {
 // check closes or opens the latch.
 func (r *release) check(now time.Time) {
 	for len(r.letters) > 0 && r.letters[0].gone {
-		r.letters = r.letters[1:]
+		r.letters, r.gone = r.letters[1:], r.gone-1
+	}
+	if r.gone > len(r.letters)/2 { // behind one that stays, and each new chance leaves one more
+		r.letters, r.gone = slices.DeleteFunc(r.letters, func(l *Letter) bool { return l.gone }), 0
 	}
 	for len(r.written) > 0 && now.Sub(r.written[0]) >= memory {
 		r.written = r.written[1:]
@@ -113,11 +133,14 @@ func (r *release) check(now time.Time) {
 	}
 }
 
+// patience is how long no letter is written after one could not be.
+const patience = 5 * time.Second
+
 // next returns the letter to write now, if there is one. One is written at a
 // time: if the topic cannot be written to, the others would fare no better.
 func (r *release) next(now time.Time) *Letter {
 	r.check(now)
-	if r.latched || len(r.letters) == 0 {
+	if r.latched || len(r.letters) == 0 || r.pause.After(now) {
 		return nil
 	}
 	l := r.letters[0]
@@ -149,6 +172,8 @@ func (r *release) wake() time.Time {
 		return r.retryAt
 	case len(r.letters) == 0 || r.letters[0].writing:
 		return time.Time{}
+	case r.pause.After(r.letters[0].due):
+		return r.pause
 	default:
 		return r.letters[0].due
 	}
