@@ -98,15 +98,19 @@ func TestOnePoisonUser(t *testing.T) {
 	})
 }
 
-// good is how many good users keep the vendors busy, a few seconds long, until
-// the bad ones among them are known.
-const good = 2000
+// good is how many good users keep slow vendors busy for six seconds, in which the
+// bad ones among them become known.
+const (
+	good = 2000
+	slow = 50 * time.Millisecond
+)
 
 // TestTooManyPoisonUsers has more users rejected than can be a coincidence: the
 // latch keeps all of them, and they are delivered when the vendor is mended.
 func TestTooManyPoisonUsers(t *testing.T) {
 	const bad = 51 // one more than the budget
 	inBubble(t, 3, func(b *bubble) {
+		b.latency(slow)
 		b.reject(numbers(1, bad)...)
 		b.writeAll(numbers(1, good)...)
 		w := b.start()
@@ -130,7 +134,7 @@ func TestTooManyPoisonUsers(t *testing.T) {
 		b.deadLetters(0)
 		b.holds(TopicPartition{"users", 1}, 0)
 
-		b.latency(20 * time.Millisecond) // and no rules
+		b.latency(slow) // and no rules
 		b.settles(5 * time.Minute)
 		w.shows(time.Minute, 0, "dead_letters_latched")
 		w.shows(time.Minute, 0, "dead_letters_waiting")
@@ -144,6 +148,7 @@ func TestTooManyPoisonUsers(t *testing.T) {
 func TestLatchOpensForTheOperator(t *testing.T) {
 	const bad = 60
 	inBubble(t, 3, func(b *bubble) {
+		b.latency(slow)
 		b.reject(numbers(1, bad)...)
 		b.writeAll(numbers(1, good)...)
 		w := b.start()
