@@ -234,9 +234,9 @@ func TestWrittenLettersCount(t *testing.T) {
 	if len(w.letters) != 1 {
 		t.Fatalf("%d letters: the budget has forgotten the first", len(w.letters))
 	}
-	w.run(time.Hour)
+	w.run(2 * time.Hour)
 	if len(w.letters) != 2 {
-		t.Errorf("%d letters after an hour", len(w.letters))
+		t.Errorf("%d letters long after an hour", len(w.letters))
 	}
 }
 
