@@ -89,7 +89,8 @@ func (l *Lane) probes() bool {
 func (l *Lane) start(now time.Time, u *user) *Call {
 	p := u.cur
 	if p.change.Op == Delete {
-		u.last, u.fault = nil, fault{} // nothing is wanted of this user any more
+		u.last = nil // nothing is wanted of this user any more
+		l.forgive(u)
 		l.m.Lane.Deliveries.Nothing.Inc()
 		l.settle(now, u)
 		return nil
@@ -193,7 +194,7 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 	if p.retrial {
 		l.reprieve((*Letter).retriable)
 	}
-	u.fault = fault{}
+	l.forgive(u)
 	if p.control {
 		l.endControl(now, u)
 		return
@@ -217,7 +218,9 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
 	u, f := c.user, &c.user.fault
 	again := f.failures > 0
-	f.failures++
+	if f.failures++; f.failures == strikes {
+		l.release.failing++
+	}
 	f.failed, f.at, f.weighed = end, now, false
 	f.verdict, f.code, f.field = e.Verdict, e.Code, e.Field
 	if e.Verdict != Failed {

@@ -51,12 +51,20 @@ func (l *Lane) frozen(u *user) bool {
 	return u.fault.charged >= strikes || u.fault.contrast >= l.cfg.Retry.GiveUpAfter
 }
 
+// forgive forgets that u has failed.
+func (l *Lane) forgive(u *user) {
+	if u.fault.failures >= strikes {
+		l.release.failing--
+	}
+	u.fault = fault{}
+}
+
 // giveUp makes u's change eligible for the dead-letter topic.
 func (l *Lane) giveUp(now time.Time, u *user, reason, code, field string) {
 	p := u.cur
 	l.withdraw(u)
 	u.letter = &Letter{From: p.change.Position, To: p.change.Position, Reason: reason, Code: code, Field: field,
-		Attempts: p.attempts, Change: &p.change, Failed: now, count: 1, user: u}
+		Attempts: u.fault.failures, Change: &p.change, Failed: now, count: 1, user: u}
 	l.become(u, eligible)
 	l.release.add(now, u.letter)
 }
@@ -82,9 +90,13 @@ func (l *Lane) pardon(letter *Letter) {
 	l.enqueue(u)
 }
 
-// retry gives one of many another chance while the latch is closed.
+// retry gives one of many another chance while the latch is closed, and all that
+// are left when it opens: that happens when others succeed, so what stood in the
+// way of these may be gone as well.
 func (l *Lane) retry(now time.Time) {
-	l.release.check(now)
+	if l.release.check(now) {
+		l.reprieve((*Letter).retriable)
+	}
 	if letter := l.release.trial(now, l.cfg.Retry.Max); letter != nil {
 		l.pardon(letter)
 	}
@@ -102,11 +114,23 @@ func (l *Lane) reprieve(match func(*Letter) bool) {
 // Letter returns a letter to write now, or nil. The caller brings it back with
 // Written; until then there is no other.
 func (l *Lane) Letter(now time.Time) *Letter {
-	letter := l.release.next(now)
-	if letter != nil && letter.user != nil {
+	l.retry(now)
+	for {
+		letter := l.release.next(now)
+		if letter == nil || letter.user == nil {
+			return letter
+		}
+		if p := letter.user.cur; letter.disguised() && !p.final {
+			// An outage of a part of the destination ends for its users one by one.
+			// The last of them must not be given up for what was true before.
+			p.final, letter.writing = true, false
+			l.pardon(letter)
+			l.release.check(now)
+			continue
+		}
 		l.become(letter.user, writing)
+		return letter
 	}
-	return letter
 }
 
 // Written brings a letter back; ok says that the dead-letter topic has it.
@@ -131,7 +155,8 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 		return
 	}
 	l.m.Lane.Deliveries.DeadLetter.Inc()
-	u.letter, u.fault = nil, fault{}
+	u.letter = nil
+	l.forgive(u)
 	l.settle(now, u)
 }
 

@@ -34,7 +34,7 @@ func (w *world) settled(t interface {
 	if n := w.lane.Bytes(); n != 0 {
 		t.Errorf("G6: %d bytes left of nothing", n)
 	}
-	if w.lane.active != 0 || w.lane.inflight != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || w.lane.bad.records != 0 {
+	if w.lane.active != 0 || w.lane.inflight != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || w.lane.release.failing != 0 || w.lane.bad.records != 0 {
 		t.Errorf("counts left: active %d, in flight %d, open %d, letters %d, undecodable %d",
 			w.lane.active, w.lane.inflight, w.lane.open, w.lane.release.waiting, w.lane.bad.records)
 	}

@@ -18,7 +18,7 @@ func (l *Lane) Drop() {
 	}
 	l.fresh, l.again, l.alarms, l.control = fifo{}, fifo{}, nil, nil
 	l.active, l.bytes, l.open = 0, 0, 0
-	l.release = release{Release: l.release.Release, written: l.release.written}
+	l.release = release{Release: l.release.Release, written: l.release.written, failing: l.release.failing}
 	l.bad = newUndecodable()
 	l.blame.probing = false
 }
@@ -27,6 +27,7 @@ func (l *Lane) Drop() {
 func (l *Lane) Retain(owned func(Position) bool) {
 	for id, u := range l.users {
 		if u.cur == nil && !owned(u.at) {
+			l.forgive(u)
 			delete(l.users, id)
 		}
 	}
@@ -53,6 +54,7 @@ func (l *Lane) Forget(at Position) {
 			l.open--
 		}
 		l.become(u, idle)
+		l.forgive(u)
 		delete(l.users, id)
 	}
 }

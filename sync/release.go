@@ -65,6 +65,7 @@ type release struct {
 	gone      int       // of those
 	waiting   int       // records of letters that are not written, and of users with another chance
 	disguised int       // of those, letters whose cause could be an outage
+	failing   int       // users that fail again and again, given up or not
 	written   []time.Time
 	latched   bool
 	retryAt   time.Time // when latched: the next retrial
@@ -111,8 +112,8 @@ func (r *release) count(l *Letter, sign int) {
 	}
 }
 
-// check closes or opens the latch.
-func (r *release) check(now time.Time) {
+// check closes or opens the latch, and reports whether it opened it.
+func (r *release) check(now time.Time) (opened bool) {
 	for len(r.letters) > 0 && r.letters[0].gone {
 		r.letters, r.gone = r.letters[1:], r.gone-1
 	}
@@ -124,22 +125,25 @@ func (r *release) check(now time.Time) {
 	}
 	n := r.waiting
 	if r.disguised > 0 {
-		n += len(r.written)
+		// In an outage of a part of the destination the first user is given up well
+		// before the fiftieth: the others that fail count already.
+		n = max(n, r.failing) + len(r.written)
 	}
 	was := r.latched
 	r.latched = r.Budget > 0 && r.waiting > 0 && n > r.Budget
 	if r.latched && !was {
 		r.retryAt = now
 	}
+	return was && !r.latched
 }
 
 // patience is how long no letter is written after one could not be.
 const patience = 5 * time.Second
 
-// next returns the letter to write now, if there is one. One is written at a
-// time: if the topic cannot be written to, the others would fare no better.
+// next returns the letter to write, as of the last check, if there is one. One
+// is written at a time: if the topic cannot be written to, the others would fare
+// no better.
 func (r *release) next(now time.Time) *Letter {
-	r.check(now)
 	if r.latched || len(r.letters) == 0 || r.pause.After(now) {
 		return nil
 	}

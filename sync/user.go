@@ -22,8 +22,9 @@ type pending struct {
 	source  time.Time // of the oldest change that this one stands for
 
 	attempts int
-	charged  int // of those, failures shown to be this change's own
-	retrial  bool
+	charged  int    // of those, failures shown to be this change's own
+	retrial  bool   // it is to be sent once more, whatever was known before
+	final    bool   // it has had its last chance before the dead-letter topic
 	confirm  bool   // a delivered payload, sent once more: see doubt.go
 	control  bool   // a delivered payload, sent to have someone to compare with: see blame.go
 	doubt    *doubt // the newest attempt whose outcome is unknown

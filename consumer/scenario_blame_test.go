@@ -1,0 +1,232 @@
+package consumer
+
+import (
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"usersync/sync/haptik/haptiktest"
+	"usersync/sync/taptalk/taptalktest"
+)
+
+// full is n, or fewer where the tests are to be short: under the race detector the
+// large ones take minutes.
+func full(n, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return n
+}
+
+// TestRejectsEverything is scenario d: both vendors reject everything for ten
+// minutes, at a change a second.
+func TestRejectsEverything(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		w := b.start()
+		b.hot()
+		b.both(taptalktest.Rule{Name: "rejects", Status: 400, Code: "40002", Field: "107", For: 10 * time.Minute})
+		for i := range 600 {
+			b.write(strconv.Itoa(i), name(i))
+			time.Sleep(time.Second)
+			if i == 300 {
+				if got := w.metric("lane_state", "destination", destTaptalk, "reason", "rejected"); got != 1 {
+					t.Errorf("the lane is not held after five minutes")
+				}
+				if n := b.tap.Calls(); n > 60 {
+					t.Errorf("%d calls in five minutes to a vendor that rejects everything", n)
+				}
+			}
+		}
+		b.settles(10 * time.Minute)
+		b.deadLetters(0)
+	})
+}
+
+// TestOneUserFails is scenario e: a proxy forbids one user, or the vendor breaks on
+// one, among good ones.
+func TestOneUserFails(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		rule   taptalktest.Rule
+	}{
+		{"refused", taptalktest.Rule{User: "13", Answer: taptalktest.HTML, Status: 403}},
+		{"retries_exhausted", taptalktest.Rule{User: "13", Status: 500}},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			inBubble(t, 2, func(b *bubble) {
+				b.start()
+				b.hot()
+				b.both(c.rule)
+				slowest := time.Duration(0)
+				for i := range 1800 { // half an hour
+					user := strconv.Itoa(i % 60)
+					b.write(user, name(i))
+					time.Sleep(time.Second)
+					if user != "13" && b.has(destTaptalk, user) != name(i) {
+						slowest = max(slowest, time.Second)
+						if i > 5 && b.has(destTaptalk, strconv.Itoa((i-3)%60)) != name(i-3) && (i-3)%60 != 13 {
+							t.Errorf("user %d was not delivered within 3 s", (i-3)%60)
+						}
+					}
+				}
+				b.commits(30*time.Minute, destTaptalk, destHaptik)
+				b.right(destTaptalk, destHaptik)
+				for _, d := range []string{destTaptalk, destHaptik} {
+					a := b.ledger.account(d)
+					if a.letters["13"] == 0 || a.reasons[c.reason] != a.letters["13"] || b.ledger.letters(d) != a.letters["13"] {
+						t.Errorf("%s: letters of users %v, reasons %v", d, a.letters, a.reasons)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestManyFailForAWhile is scenario g: 4,000 of 10,000 users get 503 for twenty
+// minutes, the others flow.
+func TestManyFailForAWhile(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		b.start()
+		b.hot()
+		// The rule draws by user and call; a fixed set of users needs a field.
+		b.tap.SetRules(taptalktest.Rule{Latency: 20 * time.Millisecond},
+			taptalktest.Rule{Name: "bad shard", Where: map[string]string{"email": shardEmail}, Status: 503, For: 20 * time.Minute})
+		users := numbers(1, full(10_000, 1_000))
+		b.writeShard(users, func(i int) bool { return i%5 < 2 })
+		time.Sleep(2 * time.Minute)
+		missing := 0
+		for i, u := range users {
+			if i%5 >= 2 && b.has(destTaptalk, u) == "" {
+				missing++
+			}
+		}
+		if missing > 0 {
+			t.Errorf("%d of the good users have not been delivered after two minutes", missing)
+		}
+		// The others go on changing: without them nobody would have contrast.
+		for i := range 20 * 60 / 5 {
+			b.write(users[2+i%2], name(i))
+			time.Sleep(5 * time.Second)
+		}
+		b.settles(20 * time.Minute)
+		b.deadLetters(0)
+	})
+}
+
+// TestWrongKey is scenario m: a wrong TapTalk key for 10,000 changes.
+func TestWrongKey(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		w := b.start()
+		b.hot()
+		b.tap.SetKeys(taptalktest.Key{ID: "new-" + secret, Secret: secret})
+		users := numbers(1, 10_000)
+		began := time.Now()
+		b.writeAll(users...)
+		b.commits(2*time.Minute, destHaptik)
+		b.right(destHaptik)
+		time.Sleep(10*time.Minute - time.Since(began))
+		// Probes: now, and then at 0.2 s, 0.4 s, ... up to every 60 s, jittered by half.
+		if n, limit := b.tap.Calls(), 2*16+10+20; n > limit {
+			t.Errorf("%d calls with a wrong key in ten minutes, more than %d", n, limit)
+		}
+		if got := w.metric("lane_state", "destination", destTaptalk, "reason", "refused"); got != 1 {
+			t.Error("the lane does not say that it is refused")
+		}
+		b.key("new-" + secret)
+		b.settles(5 * time.Minute)
+		b.deadLetters(0)
+	})
+}
+
+// TestLongOutage is scenario o: Haptik is down for half an hour at 500 changes a
+// second of 1,000 users.
+func TestLongOutage(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		w := b.start()
+		b.hot()
+		minutes := full(30, 5)
+		b.hap.SetRules(haptiktest.Rule{Latency: 20 * time.Millisecond}, haptiktest.Rule{Name: "down", Status: 503, For: time.Duration(minutes) * time.Minute})
+		users := numbers(1, 1000)
+		var early, late uint64
+		for minute := range minutes {
+			for range 30 { // two seconds of changes at once
+				b.writeAll(users...)
+				time.Sleep(2 * time.Second)
+			}
+			if behind := b.behind(destTaptalk); behind > 2000 {
+				t.Errorf("G5: taptalk is %d records behind in minute %d", behind, minute)
+			}
+			switch minute {
+			case 1:
+				early = heapNow()
+			case minutes - 1:
+				late = heapNow()
+			}
+		}
+		// What the simulators and the broker keep grows; what waits must not.
+		if q := w.metric("queue_users", "destination", destHaptik); q > 1000 {
+			t.Errorf("%v users wait, of 1000", q)
+		}
+		if n := w.metric("queue_bytes", "destination", destHaptik); n > 2<<20 {
+			t.Errorf("G6: %v bytes wait for 1000 users", n)
+		}
+		t.Logf("heap of the whole bubble, broker and vendors included: %d MB after 2 minutes, %d MB after %d", early>>20, late>>20, minutes)
+		before := b.hap.Calls()
+		b.settles(5 * time.Minute)
+		// One call for each user, which is a PUT and, since none exists yet, a POST;
+		// probes and the changes of the last two seconds come on top.
+		if n := b.hap.Calls() - before; n > 2*1100 {
+			t.Errorf("%d requests after the outage for 1000 users", n)
+		}
+		b.deadLetters(0)
+	})
+}
+
+func heapNow() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestOneBadNode is scenario q: one of a vendor's four nodes rejects everything for
+// an hour.
+func TestOneBadNode(t *testing.T) {
+	for _, each := range []time.Duration{200 * time.Millisecond, 20 * time.Second} {
+		t.Run("a change every "+each.String(), func(t *testing.T) {
+			inBubble(t, 2, func(b *bubble) {
+				b.start()
+				b.hot()
+				b.both(taptalktest.Rule{Name: "bad node", Probability: .25, Status: 400, Code: "40002", Field: "107", For: time.Hour})
+				for i := range int(time.Hour / each) {
+					b.write(strconv.Itoa(i%500), name(i))
+					time.Sleep(each)
+				}
+				b.settles(10 * time.Minute)
+				b.deadLetters(0)
+			})
+		})
+	}
+}
+
+// TestQuietNight is scenario r: the key is rotated, then there is a single change.
+func TestQuietNight(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		w := b.start()
+		b.hot()
+		b.write("1", name(1))
+		b.settles(time.Minute)
+		b.tap.SetKeys(taptalktest.Key{ID: "new-" + secret, Secret: secret})
+		time.Sleep(3 * time.Hour)
+		b.write("2", name(2))
+		time.Sleep(10 * time.Second)
+		if got := w.metric("lane_state", "destination", destTaptalk, "reason", "refused"); got != 1 {
+			t.Error("one refusal of a lone change does not hold the lane")
+		}
+		time.Sleep(time.Hour)
+		b.key("new-" + secret)
+		b.settles(3 * time.Minute)
+		b.deadLetters(0)
+	})
+}
