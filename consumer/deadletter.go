@@ -43,7 +43,7 @@ type letter struct {
 	Attempts    int
 	FailedAt    time.Time
 	SourceTime  time.Time // when the source committed the change; zero: unknown
-	Key         []byte    // the record's
+	Key         []byte    // stands in for the record's, if that is gone
 	Columns     map[string]any
 }
 
@@ -92,6 +92,7 @@ func (d *deadLetters) forms(l letter, original *event.Record) []event.Record {
 		if l.SourceTime.IsZero() {
 			l.SourceTime = original.Time
 		}
+		l.Key = original.Key
 		r := event.Record{Key: original.Key, Value: original.Value}
 		for _, h := range original.Headers {
 			// A record that was a dead letter before and was put back still has

@@ -121,6 +121,7 @@ func TestDeadLetterKeepsNulls(t *testing.T) {
 
 func TestDeadLetterForms(t *testing.T) {
 	large := strings.Repeat("x", 5000)
+	key := []byte(`{ "id": 7 }`) // the record's; the letter's own stands in for it
 	columns := `{"id":7,"name":"<Ann>"}`
 	for name, tc := range map[string]struct {
 		source           *kgo.Record
@@ -128,12 +129,12 @@ func TestDeadLetterForms(t *testing.T) {
 		edit             func(*letter)
 		form, key, value string
 	}{
-		"the record is gone":         {source: &kgo.Record{Value: []byte("v")}, gone: true, form: "columns", key: `{"id":7}`, value: columns},
-		"its value is too large":     {source: &kgo.Record{Value: []byte(large)}, form: "columns", key: `{"id":7}`, value: columns},
-		"its headers are too large":  {source: &kgo.Record{Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(large)}}}, form: "columns", key: `{"id":7}`, value: columns},
-		"the columns are too large":  {source: &kgo.Record{Value: []byte(large)}, edit: func(l *letter) { l.Columns["name"] = large }, form: "reference", key: `{"id":7}`},
+		"the record is gone":         {source: &kgo.Record{Key: key, Value: []byte("v")}, gone: true, form: "columns", key: `{"id":7}`, value: columns},
+		"its value is too large":     {source: &kgo.Record{Key: key, Value: []byte(large)}, form: "columns", key: string(key), value: columns},
+		"its headers are too large":  {source: &kgo.Record{Key: key, Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(large)}}}, form: "columns", key: string(key), value: columns},
+		"the columns are too large":  {source: &kgo.Record{Key: key, Value: []byte(large)}, edit: func(l *letter) { l.Columns["name"] = large }, form: "reference", key: string(key)},
 		"gone, and no columns":       {source: &kgo.Record{Value: []byte("v")}, gone: true, edit: func(l *letter) { l.Columns = nil }, form: "reference", key: `{"id":7}`},
-		"even the key is too large":  {source: &kgo.Record{Value: []byte(large)}, edit: func(l *letter) { l.Key = []byte(large) }, form: "reference"},
+		"even the key is too large":  {source: &kgo.Record{Key: []byte(large)}, form: "reference"},
 		"columns that have no value": {source: &kgo.Record{Value: []byte("v")}, gone: true, edit: func(l *letter) { l.Columns = map[string]any{"f": func() {}} }, form: "reference", key: `{"id":7}`},
 	} {
 		t.Run(name, func(t *testing.T) {
