@@ -194,12 +194,15 @@ func TestRecordsDeletedBelowThePosition(t *testing.T) {
 	})
 	t.Run("reading", func(t *testing.T) {
 		inBubble(t, 1, func(b *bubble) {
-			w := b.start(func(c *Config) { c.Window = 4000 }) // a few users
+			w := b.start(func(c *Config) { c.Window = 1 }) // one user
 			b.tap.AddRule(taptalktest.Rule{Status: 503})
 			b.hap.AddRule(haptiktest.Rule{Status: 503})
-			b.writeAll(numbers(1, 12_000)...) // more than one fetch holds
+			blob := `,"blob":"` + strings.Repeat("x", 150_000) + `"`
+			for _, user := range numbers(1, 20) { // more than one fetch holds
+				b.row(user, name(1), blob)
+			}
 			time.Sleep(20 * time.Second)
-			if err := b.kafka.DeleteRecords("users", 0, 11_900); err != nil {
+			if err := b.kafka.DeleteRecords("users", 0, 18); err != nil {
 				b.t.Fatal(err)
 			}
 			b.latency(time.Millisecond)
