@@ -204,7 +204,9 @@ func TestPartitionsAreAdded(t *testing.T) {
 		for i := range 200 {
 			b.write(strconv.Itoa(i%40), name(i))
 		}
-		b.latency(200 * time.Millisecond) // a backlog
+		// A backlog that outlasts the look at the new partitions, which are another
+		// worker's: only waiting keeps that one from overtaking.
+		b.both(taptalktest.Rule{Name: "down", Status: 503, For: 40 * time.Second}, taptalktest.Rule{Name: "slow", Latency: 3 * time.Second, For: 2 * time.Minute})
 		for i := range 200 {
 			b.write(strconv.Itoa(i%40), name(1000+i))
 		}
@@ -212,7 +214,7 @@ func TestPartitionsAreAdded(t *testing.T) {
 		for i := range 400 {
 			b.write(strconv.Itoa(i%40), name(2000+i))
 		}
-		b.settles(5 * time.Minute)
+		b.settles(10 * time.Minute)
 		for user := range b.rows {
 			for _, d := range []string{destTaptalk, destHaptik} {
 				newest := -1
