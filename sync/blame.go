@@ -23,6 +23,7 @@ type fault struct {
 	weighed  bool          // the newest failure is counted below
 	charged  int           // rejections and refusals with contrast
 	contrast time.Duration // total of the intervals with contrast after a failed call
+	final    bool          // the last chance before the dead-letter topic was given
 	pace     func() time.Duration
 }
 

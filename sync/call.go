@@ -24,7 +24,12 @@ type Call struct {
 func (l *Lane) Next(now time.Time) *Call {
 	l.ring(now)
 	l.retry(now)
-	if l.inflight >= l.cfg.Concurrency || l.limit.wait(now) > 0 {
+	if l.inflight >= l.cfg.Concurrency {
+		l.throttle(now, false)
+		return nil
+	}
+	waits := l.limit.wait(now) > 0
+	if l.throttle(now, waits && l.fresh.len()+l.again.len() > 0); waits {
 		return nil
 	}
 	if l.blame.held {
@@ -36,6 +41,17 @@ func (l *Lane) Next(now time.Time) *Call {
 		}
 	}
 	return nil
+}
+
+// throttle counts the time in which only the limiter kept a call from starting.
+func (l *Lane) throttle(now time.Time, waits bool) {
+	if !l.throttled.IsZero() && now.After(l.throttled) {
+		l.m.Lane.ThrottleWait.Add(now.Sub(l.throttled).Seconds())
+	}
+	l.throttled = time.Time{}
+	if waits {
+		l.throttled = now
+	}
 }
 
 // pop takes the next ready user. The two queues take turns: those who fail
@@ -115,7 +131,7 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 		}
 		p.payload = payload
 	}
-	if p.attempts == 0 {
+	if p.attempts == 0 && !p.control {
 		l.m.Lane.QueueWait.Observe(now.Sub(p.since).Seconds())
 	}
 	p.attempts++
@@ -139,15 +155,15 @@ func (l *Lane) Done(now time.Time, c *Call, err error) {
 	if e != nil && e.Ambiguous {
 		l.unsure(now, u, p, e.Code)
 	}
+	if e != nil && e.Throttled {
+		l.limit.throttled(now, c.start, end, e.RetryAfter, l.probePace)
+	}
 	switch {
 	case e == nil:
 		l.delivered(now, c)
 	case p.control:
 		l.endControl(now, u)
 	case e.Unsent || e.Throttled:
-		if e.Throttled {
-			l.limit.throttled(now, c.start, end, e.RetryAfter, l.probePace)
-		}
 		p.attempts--
 		l.succeed(u)
 		l.enqueue(u)

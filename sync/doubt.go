@@ -44,7 +44,6 @@ func (l *Lane) addDoubt(u *user, p *pending, body []byte, until time.Time) {
 	u.doubts = append(u.doubts, d)
 	p.doubt = d
 	l.open++
-	l.m.Lane.AmbiguousUsers.Set(float64(l.open))
 	l.alarms.set(until, u)
 }
 
@@ -68,7 +67,6 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 		}
 		return true
 	})
-	l.m.Lane.AmbiguousUsers.Set(float64(l.open))
 	if confirm && u.cur == nil {
 		l.confirm(now, u, places)
 	} else {

@@ -22,7 +22,9 @@ func (l *Lane) judge(now time.Time, u *user) string {
 				p.charged++
 			}
 		} else {
-			f.contrast += now.Sub(f.at)
+			// Up to when the next attempt was due: what it waited beyond that, behind
+			// others or for the end of an outage, is no time in which it failed.
+			f.contrast += u.due.Sub(f.at)
 		}
 	}
 	f.weighed = true
@@ -120,10 +122,10 @@ func (l *Lane) Letter(now time.Time) *Letter {
 		if letter == nil || letter.user == nil {
 			return letter
 		}
-		if p := letter.user.cur; letter.disguised() && !p.final {
+		if f := &letter.user.fault; letter.disguised() && !f.final {
 			// An outage of a part of the destination ends for its users one by one.
 			// The last of them must not be given up for what was true before.
-			p.final, letter.writing = true, false
+			f.final, letter.writing = true, false
 			l.pardon(letter)
 			l.release.check(now)
 			continue

@@ -44,6 +44,9 @@ type Lane struct {
 	bytes    int
 	open     int // doubts
 	tick     moment
+	// throttled is since when only the limiter keeps a call from starting; zero
+	// when it does not.
+	throttled time.Time
 
 	blame   blame
 	limit   *limit

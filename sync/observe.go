@@ -1,6 +1,9 @@
 package sync
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Drop forgets what waits: the partitions are revoked, and whoever owns them
 // next reads it all again. No call may be in flight. What is known of failing
@@ -21,6 +24,7 @@ func (l *Lane) Drop() {
 	l.release = release{Release: l.release.Release, written: l.release.written, failing: l.release.failing}
 	l.bad = newUndecodable()
 	l.blame.probing = false
+	l.throttled = time.Time{}
 }
 
 // Retain forgets the users of partitions that are not owned any more.
@@ -53,10 +57,13 @@ func (l *Lane) Forget(at Position) {
 			d.open = false
 			l.open--
 		}
+		u.cur, u.next, u.last, u.doubts = nil, nil, nil, nil // an alarm may still ring for u
 		l.become(u, idle)
 		l.forgive(u)
 		delete(l.users, id)
 	}
+	l.control = slices.DeleteFunc(l.control, func(p *pending) bool { return p.change.Position.SamePartition(at) })
+	l.bad.forget(at, &l.release)
 }
 
 // Observe shows how the lane stands. It looks at every user that waits.
@@ -82,6 +89,7 @@ func (l *Lane) Observe(now time.Time) {
 	m.BackoffUsers.Set(float64(backoff))
 	m.QueueBytes.Set(float64(l.bytes))
 	m.InFlight.Set(float64(l.inflight))
+	m.AmbiguousUsers.Set(float64(l.open))
 	m.RateLimit.Set(l.limit.now)
 	state, _ := l.State(now)
 	m.SetState(state)

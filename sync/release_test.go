@@ -201,7 +201,7 @@ func TestBudgetRemembersAnHour(t *testing.T) {
 			if l := next(r, start.Add(time.Hour)); l != nil {
 				t.Error("written before an hour has passed since the first")
 			}
-			if l := next(r, start.Add(time.Hour + time.Second)); l == nil {
+			if l := next(r, start.Add(time.Hour+time.Second)); l == nil {
 				t.Error("not written an hour after the first")
 			}
 		})

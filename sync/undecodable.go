@@ -1,6 +1,9 @@
 package sync
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // run is a stretch of undecodable records of one partition, held at its first.
 type run struct {
@@ -71,13 +74,34 @@ func (d *undecodable) decoded(now time.Time, topic string, r *release) {
 	delete(d.fresh, topic)
 }
 
+// forget drops the runs of a partition whose records can not be read any more.
+func (d *undecodable) forget(at Position, r *release) {
+	for _, l := range r.letters {
+		if l.run != nil && !l.gone && !l.writing && l.From.SamePartition(at) {
+			r.remove(l)
+			d.drop(l.run)
+		}
+	}
+	d.fresh[at.Topic] = slices.DeleteFunc(d.fresh[at.Topic], func(run *run) bool {
+		if !run.from.SamePartition(at) {
+			return false
+		}
+		d.drop(run)
+		return true
+	})
+}
+
 // written forgets a run and releases its place.
 func (d *undecodable) written(l *Letter) {
-	key := partition{l.From.Topic, l.From.Partition}
-	if d.last[key] == l.run {
+	d.drop(l.run)
+	l.run.hold.Release()
+}
+
+func (d *undecodable) drop(run *run) {
+	key := partition{run.from.Topic, run.from.Partition}
+	if d.last[key] == run {
 		delete(d.last, key)
 	}
 	d.runs[key]--
-	d.records -= l.count
-	l.run.hold.Release()
+	d.records -= run.count
 }

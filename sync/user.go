@@ -1,6 +1,9 @@
 package sync
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Hold is a place in what may be committed: as long as it is not released, the
 // offset of its change, and all above it, are not.
@@ -24,7 +27,6 @@ type pending struct {
 	attempts int
 	charged  int    // of those, failures shown to be this change's own
 	retrial  bool   // it is to be sent once more, whatever was known before
-	final    bool   // it has had its last chance before the dead-letter topic
 	confirm  bool   // a delivered payload, sent once more: see doubt.go
 	control  bool   // a delivered payload, sent to have someone to compare with: see blame.go
 	doubt    *doubt // the newest attempt whose outcome is unknown
@@ -119,15 +121,11 @@ func (u *user) newest() *pending {
 
 // inPartition reports whether a new owner of at's partition would meet u.
 func (u *user) inPartition(at Position) bool {
-	if u.at.SamePartition(at) {
-		return true
-	}
-	for _, d := range u.doubts {
-		for _, pl := range d.places {
-			if pl.at.SamePartition(at) {
-				return true
-			}
+	there := func(pl place) bool { return pl.at.SamePartition(at) }
+	for _, p := range []*pending{u.cur, u.next} {
+		if p != nil && slices.ContainsFunc(p.places, there) {
+			return true
 		}
 	}
-	return false
+	return u.at.SamePartition(at) || slices.ContainsFunc(u.doubts, func(d *doubt) bool { return slices.ContainsFunc(d.places, there) })
 }

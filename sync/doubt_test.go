@@ -1,0 +1,246 @@
+package sync
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// slow answers the first call of value not at all, and applies it lands later;
+// the others at once.
+func (w *world) slow(value string, lands time.Duration) {
+	w.answer = func(c *Call) reply {
+		if string(c.Payload.Body) != value {
+			return okay()
+		}
+		value = ""
+		return reply{err: timeout, takes: 10 * time.Second, lands: lands}
+	}
+}
+
+// TestConfirm is the race in the comment of doubt: what was delivered is sent once
+// more when an earlier call can no longer land (G1).
+func TestConfirm(t *testing.T) {
+	for name, test := range map[string]struct {
+		then []any // what is written while v1 is on its way
+		want []string
+	}{
+		"the late call lands on a newer value": {[]any{"v2"}, []string{"u=v2", "u=v1", "u=v2"}},
+		"it changed back meanwhile":            {[]any{"v2", "v1"}, []string{"u=v1", "u=v1"}},
+		"the user was deleted":                 {[]any{"v2", nil}, []string{"u=v1"}},
+		"nothing newer":                        {nil, []string{"u=v1", "u=v1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.slow("v1", 25*time.Second)
+			w.write("u", "v1")
+			w.run(time.Second)
+			for _, v := range test.then {
+				w.write("u", v)
+			}
+			w.run(5 * time.Minute)
+			if !slices.Equal(w.history, test.want) {
+				t.Errorf("applied %v, want %v", w.history, test.want)
+			}
+			w.settled(t)
+			if len(w.lane.users) > 0 {
+				t.Errorf("%d users are remembered", len(w.lane.users))
+			}
+		})
+	}
+}
+
+// TestNoConfirmAfterADelete: nothing is wanted of a deleted user, not even what
+// was delivered before.
+func TestNoConfirmAfterADelete(t *testing.T) {
+	w := newWorld()
+	w.slow("v1", 0)
+	w.write("u", "v1")
+	w.run(time.Second)
+	w.write("u", "v2")
+	w.run(30 * time.Second)
+	w.write("u", nil)
+	w.run(5 * time.Minute)
+	if want := []string{"u=v2"}; !slices.Equal(w.history, want) {
+		t.Errorf("applied %v, want %v", w.history, want)
+	}
+	w.settled(t)
+}
+
+// TestNewerWaitsForALostCall: a newer change starts at the earliest one call's
+// length after an attempt whose outcome is unknown, so that a destination that is
+// merely slow has done with the first.
+func TestNewerWaitsForALostCall(t *testing.T) {
+	w := newWorld()
+	w.submitOne("u", "v1")
+	c := w.call(t, "u", "v1")
+	w.submitOne("u", "v2")
+	lost := &CallError{Verdict: Failed, Code: "connection", Ambiguous: true}
+	w.end(c, lost)
+	for w.pass(laneConfig.Timeout - 1); w.lane.Next(w.now) != nil; {
+		t.Fatal("v2 is sent before v1 had its time")
+	}
+	w.pass(1)
+	w.call(t, "u", "v2")
+}
+
+// TestSameAgainNeedsNotWait: the same payload may be repeated as soon as its
+// backoff says.
+func TestSameAgainNeedsNotWait(t *testing.T) {
+	w := newWorld()
+	w.submitOne("u", "v1")
+	w.end(w.call(t, "u", "v1"), timeout)
+	w.pass(time.Second)
+	w.end(w.call(t, "u", "v1"), nil)
+}
+
+// TestDoubtHoldsThePlace: until a lost call can no longer land, a new owner has to
+// read its change again, delivered or not, to have the same doubt (G1).
+func TestDoubtHoldsThePlace(t *testing.T) {
+	w := newWorld()
+	w.slow("v1", 0)
+	w.write("u", "v1")
+	w.run(time.Second)
+	w.write("u", "v2")
+	began := w.now.Add(-time.Second)
+	w.run(10*time.Second - 1) // v1 has just been given up
+	lost := began.Add(10 * time.Second)
+	at := Position{Topic: "users"}
+	w.run(20 * time.Second)
+	if w.holds["u"] != "v2" {
+		t.Fatalf("u has %q", w.holds["u"])
+	}
+	if w.frontier() != 0 {
+		t.Errorf("the frontier is at %d while v1 may land", w.frontier())
+	}
+	if got, want := w.lane.Doubt(at), lost.Add(laneConfig.Retry.ConfirmAfter); !got.Equal(want) {
+		t.Errorf("in doubt until %v, want %v", got, want)
+	}
+	if got := w.lane.Doubt(Position{Topic: "users", Partition: 1}); !got.IsZero() {
+		t.Errorf("another partition is in doubt until %v", got)
+	}
+	w.run(laneConfig.Retry.ConfirmAfter)
+	if got := w.lane.Doubt(at); !got.IsZero() {
+		t.Errorf("in doubt until %v after the end", got)
+	}
+	w.settled(t)
+}
+
+// TestDoubtBeforeDelivery: the places of a change that has not been delivered yet
+// count as well, of each partition that they are in.
+func TestDoubtBeforeDelivery(t *testing.T) {
+	w := newWorld()
+	w.submitOne("u", "v1")
+	w.end(w.call(t, "u", "v1"), timeout)
+	other := Position{Topic: "users", Partition: 7}
+	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: map[string]any{"v": "v2"}, Position: other}, testHold{w, -1, 0}, time.Time{})
+	for _, at := range []Position{{Topic: "users"}, other} {
+		if w.lane.Doubt(at).IsZero() {
+			t.Errorf("partition %d is not in doubt", at.Partition)
+		}
+	}
+}
+
+// TestSeveralDoubts: each ends by itself, and a place is held until the last that
+// it stands for has ended.
+func TestSeveralDoubts(t *testing.T) {
+	w := newWorld()
+	lost := map[string]bool{"v1": true, "v2": true}
+	w.answer = func(c *Call) reply {
+		if v := string(c.Payload.Body); lost[v] {
+			delete(lost, v)
+			return reply{err: timeout, takes: 10 * time.Second, lands: 55 * time.Second}
+		}
+		return okay()
+	}
+	w.write("u", "v1") // lost at 10 s, lands at 55 s
+	w.run(time.Second)
+	w.write("u", "v2") // sent at 20 s, lost at 30 s, lands at 75 s
+	w.run(24 * time.Second)
+	w.write("u", "v3") // delivered at 40 s; confirmed at 70 s and at 90 s
+	w.run(60 * time.Second)
+	if w.frontier() != 0 {
+		t.Errorf("the frontier is at %d while v2 may land", w.frontier())
+	}
+	w.run(10 * time.Minute)
+	if want := []string{"u=v3", "u=v1", "u=v3", "u=v2", "u=v3"}; !slices.Equal(w.history, want) {
+		t.Errorf("applied %v, want %v", w.history, want)
+	}
+	w.settled(t)
+}
+
+// TestInheritedDoubt: what a former owner may have sent is doubted by whoever
+// reads it again; only users with two different payloads cost a confirm call.
+func TestInheritedDoubt(t *testing.T) {
+	w := newWorld()
+	for i, v := range []string{"v1", "v1", "v2"} {
+		w.write(fmt.Sprint("u", i%2), v)
+	}
+	w.write("u2", "v9") // at the end ahead: nobody can have sent it
+	var calls []string
+	w.answer = func(c *Call) reply {
+		calls = append(calls, c.user.id+"="+string(c.Payload.Body))
+		return okay()
+	}
+	until := w.now.Add(30 * time.Second)
+	w.submit(until, 3)
+	w.late = append(w.late, landing{w.now.Add(20 * time.Second), "u0", "v1", false})
+	w.run(25 * time.Second)
+	if w.frontier() != 0 {
+		t.Errorf("the frontier is at %d while a former owner's call may land", w.frontier())
+	}
+	w.run(time.Minute)
+	if want := []string{"u0=v2", "u1=v1", "u2=v9", "u0=v2"}; !slices.Equal(calls, want) {
+		t.Errorf("calls %v, want %v", calls, want)
+	}
+	w.settled(t)
+}
+
+// TestLongerDoubtHolds: a change that stands for one that was lost just now, and
+// may have been sent by a former owner too, holds the place until both are over.
+func TestLongerDoubtHolds(t *testing.T) {
+	w := newWorld()
+	w.submitOne("u", "v1")
+	w.end(w.call(t, "u", "v1"), timeout)
+	w.write("u", "v2")
+	w.submit(w.now.Add(30*time.Second), len(w.log))
+	w.run(59 * time.Second)
+	if w.holds["u"] != "v2" || w.frontier() != 0 {
+		t.Errorf("u has %q, frontier %d; v1 may land any moment", w.holds["u"], w.frontier())
+	}
+	w.run(time.Minute)
+	w.settled(t)
+}
+
+// TestHaltedPartitionIsForgotten: nothing that waited of a partition is called
+// any more, not even to confirm, and none of it is counted.
+func TestHaltedPartitionIsForgotten(t *testing.T) {
+	w := newWorld()
+	w.submitOne("u", "v1")
+	w.end(w.call(t, "u", "v1"), timeout)
+	w.submitOne("u", "v2")
+	w.pass(laneConfig.Timeout)
+	w.end(w.call(t, "u", "v2"), nil) // and v1 is in doubt
+	w.givenUp(t, "given up")
+	w.submitOne("waits", "v1")
+	w.lane.Undecodable(Position{Topic: "users", Offset: 90}, "not_json", testHold{w, -1, 0})
+	w.lane.Decoded(w.now, "users")
+	w.lane.Undecodable(Position{Topic: "users", Offset: 91}, "not_json", testHold{w, -1, 0})
+	w.lane.Undecodable(Position{Topic: "users", Partition: 1}, "not_json", testHold{w, -1, 0})
+	w.lane.Forget(Position{Topic: "users"})
+	for range 200 {
+		w.quiet(t)
+		if l := w.lane.Letter(w.now); l != nil {
+			t.Fatalf("letter %+v", l)
+		}
+		w.pass(time.Second)
+	}
+	if w.lane.active != 0 || w.lane.Bytes() != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || len(w.lane.users) != 0 {
+		t.Errorf("counts left: active %d, bytes %d, open %d, letters %d, users %d",
+			w.lane.active, w.lane.Bytes(), w.lane.open, w.lane.release.waiting, len(w.lane.users))
+	}
+	if w.lane.bad.records != 1 {
+		t.Errorf("%d undecodable records, want the other partition's", w.lane.bad.records)
+	}
+}
