@@ -52,6 +52,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 func TestProbe(t *testing.T) {
 	pair, pool := certificate(t)
 	server := &tls.Config{Certificates: []tls.Certificate{pair}}
+	guarded := &tls.Config{Certificates: server.Certificates, ClientAuth: tls.RequireAnyClientCert}
 	login := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "right"), kfake.Superuser("SCRAM-SHA-256", "u", "right"), kfake.Superuser("SCRAM-SHA-512", "u", "right")}
 	for name, tc := range map[string]struct {
 		opts []kfake.Opt
@@ -69,6 +70,7 @@ func TestProbe(t *testing.T) {
 		"tls and login":         {opts: append([]kfake.Opt{kfake.TLS(server)}, login...), tls: &tls.Config{RootCAs: pool}, sasl: SASL{"plain", "u", "right"}},
 		"unknown authority":     {opts: []kfake.Opt{kfake.TLS(server)}, tls: &tls.Config{RootCAs: x509.NewCertPool()}, want: "certificate cannot be verified"},
 		"wrong host name":       {opts: []kfake.Opt{kfake.TLS(server)}, tls: &tls.Config{RootCAs: pool, ServerName: "elsewhere"}, want: "certificate cannot be verified"},
+		"no client certificate": {opts: []kfake.Opt{kfake.TLS(guarded)}, tls: &tls.Config{RootCAs: pool}, want: "check kafka.tls.cert_file and kafka.tls.key_file"},
 		"plaintext to tls":      {opts: []kfake.Opt{kfake.TLS(server)}, want: "kafka.tls"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -132,7 +132,7 @@ func explain(broker string, err error) *ProbeError {
 		e.Cause, e.Remedy = "the broker did not expect a login here", "check the port, or leave kafka.sasl.mechanism empty"
 	case is[*tls.CertificateVerificationError](err):
 		e.Cause, e.Remedy = "its TLS certificate cannot be verified: "+err.Error(), "check kafka.tls.ca_file and the host name in kafka.brokers"
-	case is[tls.AlertError](err):
+	case alert(err):
 		e.Cause, e.Remedy = "it refused the TLS connection: "+err.Error(), "check kafka.tls.cert_file and kafka.tls.key_file"
 	case is[tls.RecordHeaderError](err):
 		e.Cause, e.Remedy = "it does not speak TLS on this port", "check the port, or set kafka.tls.enabled: false"
@@ -150,6 +150,14 @@ func explain(broker string, err error) *ProbeError {
 		e.Cause, e.Remedy = err.Error(), "check kafka.brokers"
 	}
 	return e
+}
+
+// alert reports whether the broker broke off the TLS handshake. crypto/tls does not
+// export the type of an alert that came in, only this sign of it (tls.AlertError is
+// for QUIC).
+func alert(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "remote error"
 }
 
 func is[E error](err error) bool {
