@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,7 +135,17 @@ func (b *bubble) setOffset(dest string, tp TopicPartition, offset int64) {
 func (l *ledger) restart(dest string, tp TopicPartition, offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.account(dest).commit[tp] = offset
+	l.account(dest).commit[tp], l.account(dest).checked[tp] = offset, 0
+}
+
+// suspend lets commits of a partition pass unchecked until a restart: those of a
+// topic that has just been recreated may still be the old one's.
+func (l *ledger) suspend(tp TopicPartition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.dests {
+		a.checked[tp] = math.MaxInt
+	}
 }
 
 // lose forgets the records of a partition below an offset: nobody can read them

@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
 )
@@ -40,10 +44,13 @@ func TestTopicRecreated(t *testing.T) {
 		name          string
 		before, after int
 		quiet         bool // nothing was read since the worker started
+		deaf          bool // and it hears nothing of the topic until that has its records
+		reasons       []string
 	}{
-		{"shorter", 50, 20, false},
-		{"longer", 20, 50, false},
-		{"longer, after a restart", 20, 50, true},
+		{"shorter", 50, 20, false, true, []string{"out_of_range_above"}},
+		{"longer", 20, 50, false, true, []string{"topic_recreated"}},
+		{"longer, after a restart", 20, 50, true, true, []string{"topic_recreated"}},
+		{"while it is being filled", 20, 50, false, false, []string{"out_of_range_above", "topic_recreated"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, 1, func(b *bubble) {
@@ -55,12 +62,17 @@ func TestTopicRecreated(t *testing.T) {
 					w = b.start()
 					time.Sleep(10 * time.Second)
 				}
+				if c.deaf {
+					deaf := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}, Topic: "users", Err: kerr.NotLeaderForPartition, Count: -1})
+					time.AfterFunc(4*time.Second, deaf.Remove)
+				}
 				if err := b.kafka.DeleteTopic("users"); err != nil {
 					b.t.Fatal(err)
 				}
 				b.remake(users0)
+				b.ledger.suspend(users0)
 				b.writeAll(numbers(101, 100+c.after)...)
-				b.halted(w, 30*time.Second, "out_of_range_above", "topic_recreated") // a look may come before the records
+				b.halted(w, 30*time.Second, c.reasons...)
 				time.Sleep(5 * time.Minute)
 				for _, dest := range both {
 					if got := b.has(dest, "101"); got != "" {
