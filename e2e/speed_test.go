@@ -1,0 +1,48 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	"usersync/e2e/worker"
+)
+
+// TestDrainSpeed lets one worker work off a topic: 20,000 changes of 4,903 users,
+// vendors that answer in 20 ms, 64 calls in flight. One call for each user is the
+// least there is, and 64 at a time take 4,903 x 20 ms / 64 = 1.53 s.
+func TestDrainSpeed(t *testing.T) {
+	const (
+		changes, users = 20_000, 4_903
+		latency        = 20 * time.Millisecond
+		concurrency    = 64
+		least          = users * latency / concurrency
+	)
+	d := deploy(t, 6)
+	book := worker.NewBook("users")
+	book.Write(t, d.Broker, book.Shuffled(changes, users)...)
+	d.Vendors.Latency(latency)
+	d.Config["destinations.haptik.first_write"] = "post" // it is empty, and each user costs one call
+	for _, destination := range worker.Destinations {
+		d.Config["destinations."+destination+".concurrency"] = concurrency
+	}
+	w := d.Launch(t, "worker", nil)
+	began := time.Now()
+	book.Settle(t, d)
+
+	for _, destination := range worker.Destinations {
+		calls := d.Vendors.Calls(func(c worker.Call) bool { return c.Destination == destination })
+		first, last := calls[0].At, calls[len(calls)-1].At.Add(latency)
+		t.Logf("%s: %.2f s for %d calls, %.1f times the least; the first came %.2f s after the start",
+			destination, last.Sub(first).Seconds(), len(calls), float64(last.Sub(first))/float64(least), first.Sub(began).Seconds())
+		if len(calls) > users+users/10 {
+			t.Errorf("%s: %d calls for %d users: changes that wait together were not one call", destination, len(calls), users)
+		}
+		if took := last.Sub(first); took > 20*least {
+			t.Errorf("%s: %v, and 20 times the least is %v", destination, took, 20*least)
+		}
+		for _, s := range stale(d.Vendors, book, destination) {
+			t.Errorf("%s: %s", destination, s)
+		}
+	}
+	w.Stop()
+}

@@ -1,0 +1,52 @@
+package worker
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// Config holds the keys of a configuration file by their full names, such as
+// "kafka.session_timeout".
+type Config map[string]any
+
+// defaults let a test see within seconds what the product's own defaults spread
+// over minutes. They keep the order that the time limits must have.
+func defaults() Config {
+	c := Config{
+		"kafka.topics":            []string{"users"},
+		"kafka.dead_letter_topic": "dead",
+		"kafka.session_timeout":   "6s",
+		"kafka.rebalance_timeout": "10s",
+		"shutdown.drain_timeout":  "5s",
+		"retry.confirm_after":     "5s",
+		"dead_letters.settle":     "200ms",
+		"http.listen":             "127.0.0.1:0",
+
+		"destinations.taptalk.server_key_id":     "key",
+		"destinations.taptalk.server_key_secret": "key-secret",
+		"destinations.haptik.client_id":          "client",
+		"destinations.haptik.token":              "token-secret",
+	}
+	for _, destination := range Destinations {
+		c["destinations."+destination+".timeout"] = "3s"
+		c["destinations."+destination+".rate_limit"] = 0
+	}
+	return c
+}
+
+// file returns c as a configuration file. JSON is YAML.
+func (c Config) file() ([]byte, error) {
+	root := map[string]any{}
+	for key, value := range c {
+		section := root
+		parts := strings.Split(key, ".")
+		for _, name := range parts[:len(parts)-1] {
+			if section[name] == nil {
+				section[name] = map[string]any{}
+			}
+			section = section[name].(map[string]any)
+		}
+		section[parts[len(parts)-1]] = value
+	}
+	return json.MarshalIndent(root, "", "  ")
+}

@@ -1,0 +1,246 @@
+// Package worker runs the built worker in tests: against a real broker, and
+// against simulated vendors that know which process called them.
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"usersync/e2e"
+	"usersync/e2e/broker"
+	"usersync/e2e/process"
+)
+
+// Limit is how long a test waits for what should take seconds.
+const Limit = 90 * time.Second
+
+// Until polls until done, and fails the test at the limit.
+func Until(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
+	for tick := time.Tick(50 * time.Millisecond); !done(); {
+		select {
+		case <-tick:
+		case <-deadline:
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// Deployment is what the workers of a test share.
+type Deployment struct {
+	Broker  *broker.Broker
+	Vendors *Vendors
+	Config  Config // over the harness's own defaults; nil takes a key away
+}
+
+// Group returns the consumer group of a destination.
+func (d *Deployment) Group(destination string) string {
+	if id, ok := d.Config["kafka.group_id"]; ok {
+		return id.(string) + "." + destination
+	}
+	return "usersync." + destination
+}
+
+// Worker is a running worker.
+type Worker struct {
+	*process.Process
+	Name string
+	t    testing.TB
+	url  string // of its admin server
+}
+
+// Launch starts a worker and returns at once. It is ended with the test.
+func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
+	t.Helper()
+	c := defaults()
+	c["kafka.brokers"] = []string{d.Broker.Addr()}
+	for destination, url := range d.Vendors.urls(name) {
+		c["destinations."+destination+".base_url"] = url
+	}
+	maps.Copy(c, d.Config)
+	maps.Copy(c, more)
+	maps.DeleteFunc(c, func(_ string, value any) bool { return value == nil })
+	text, err := c.file()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), name+".yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &Worker{Name: name, t: t}
+	w.Process = e2e.Start(t, process.Command{Name: name, Path: e2e.BuildWorker(t), Args: []string{"run", "-c", file}})
+	t.Cleanup(func() {
+		log := w.Log()
+		if strings.Contains(log, "DATA RACE") || strings.Contains(log, "\npanic: ") {
+			t.Errorf("worker %s:\n%s", name, log)
+		} else if t.Failed() {
+			t.Logf("worker %s ended its log with:\n%s", name, log[max(0, len(log)-4000):])
+		}
+	})
+	return w
+}
+
+// Start starts a worker and returns when it is ready.
+func (d *Deployment) Start(t testing.TB, name string, more Config) *Worker {
+	t.Helper()
+	w := d.Launch(t, name, more)
+	w.Ready()
+	return w
+}
+
+// Ready waits until /readyz is content.
+func (w *Worker) Ready() {
+	w.t.Helper()
+	Until(w.t, Limit, w.Name+" is ready", func() bool {
+		status, _ := w.Get("/readyz")
+		return status == http.StatusOK
+	})
+}
+
+// Get asks the admin server; the status is 0 if there is none.
+func (w *Worker) Get(path string) (status int, body string) {
+	w.t.Helper()
+	select {
+	case <-w.Done():
+		w.t.Fatalf("%s has ended:\n%s", w.Name, w.Log())
+	default:
+	}
+	if w.url == "" {
+		for _, l := range w.Lines("listening") {
+			w.url = "http://" + l.Address
+		}
+		if w.url == "" {
+			return 0, ""
+		}
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+path, http.NoBody)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return resp.StatusCode, string(b)
+}
+
+// Metric returns the sum of the series of a metric that have all the labels,
+// each as name="value", and how many series that are. The name is without the
+// prefix that all have.
+func (w *Worker) Metric(name string, labels ...string) (sum float64, series int) {
+	w.t.Helper()
+	_, body := w.Get("/metrics")
+lines:
+	for line := range strings.Lines(body) {
+		id, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		metric, set, _ := strings.Cut(id, "{")
+		if metric != "usersync_"+name {
+			continue
+		}
+		for _, l := range labels {
+			if !strings.Contains(","+set+",", ","+l+",") {
+				continue lines
+			}
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			w.t.Fatalf("metric %s: %v", line, err)
+		}
+		sum += v
+		series++
+	}
+	return sum, series
+}
+
+// Line is what tests look at in a line of the log.
+type Line struct {
+	Time        time.Time
+	Level       string
+	Msg         string
+	Destination string
+	Address     string
+	Reason      string
+}
+
+// Lines returns the lines of the log with a message.
+func (w *Worker) Lines(msg string) []Line {
+	w.t.Helper()
+	var all []Line
+	for text := range strings.Lines(w.Log()) {
+		var l Line
+		if json.Unmarshal([]byte(text), &l) == nil && l.Msg == msg { // the last one may be half written
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Log returns all that the worker has written to standard error.
+func (w *Worker) Log() string {
+	w.t.Helper()
+	b, err := os.ReadFile(w.Stderr())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(bytes.ToValidUTF8(b, nil))
+}
+
+// Last returns the last line of the log: what it ended with.
+func (w *Worker) Last() string {
+	w.t.Helper()
+	lines := strings.Split(strings.TrimSpace(w.Log()), "\n")
+	return lines[len(lines)-1]
+}
+
+// Terminate sends SIGTERM and returns at once.
+func (w *Worker) Terminate() { w.Send(syscall.SIGTERM) }
+
+// Send sends a signal; the test fails if the worker has ended before.
+func (w *Worker) Send(sig syscall.Signal) {
+	w.t.Helper()
+	if err := w.Signal(sig); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Exit waits for the end of the worker and returns its exit code.
+func (w *Worker) Exit(limit time.Duration) int {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(w.t.Context(), limit, fmt.Errorf("still there after %v", limit))
+	defer cancel()
+	code, err := w.Wait(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return code
+}
+
+// Stop has the worker drain and leave, as an orchestrator does.
+func (w *Worker) Stop() {
+	w.t.Helper()
+	w.Terminate()
+	if code := w.Exit(30 * time.Second); code != 0 {
+		w.t.Errorf("%s ended with code %d:\n%s", w.Name, code, w.Log())
+	}
+}
