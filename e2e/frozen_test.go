@@ -1,0 +1,98 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"usersync/e2e/worker"
+)
+
+// TestFrozenWorker freezes a worker with users ready to be sent for longer than
+// its session. Another one takes over and delivers newer versions. The frozen one
+// wakes up with old versions in hand and does not know yet that it has been away:
+// it must call nobody before it is a member again, and then only for partitions
+// that it owns.
+func TestFrozenWorker(t *testing.T) {
+	const users = 600
+	d := deploy(t, 2)
+	d.Vendors.Latency(100 * time.Millisecond)
+	book := worker.NewBook("users")
+	frozen, other := d.Start(t, "frozen", nil), d.Start(t, "other", nil)
+	share := func(w *worker.Worker) bool {
+		n, _ := w.Metric("consumer_assigned_partitions")
+		return n == float64(len(worker.Destinations))
+	}
+	shared := func() bool { return share(frozen) && share(other) }
+	worker.Until(t, worker.Limit, "each worker owns a partition", shared)
+
+	everyone := book.Shuffled(users, users)
+	book.Write(t, d.Broker, everyone...)
+	for _, destination := range worker.Destinations {
+		worker.Until(t, worker.Limit, "the worker has users that are ready", func() bool {
+			ready, _ := frozen.Metric("queue_users", label("destination", destination))
+			return ready > users/8
+		})
+	}
+	frozen.Send(syscall.SIGSTOP)
+	began := time.Now()
+	worker.Until(t, worker.Limit, "the other worker has taken over", func() bool {
+		n, _ := other.Metric("consumer_assigned_partitions")
+		return n == 2*float64(len(worker.Destinations))
+	})
+	book.Write(t, d.Broker, everyone...)
+	book.Settle(t, d)
+
+	thawed := time.Now()
+	frozen.Send(syscall.SIGCONT)
+	t.Logf("frozen for %v", thawed.Sub(began).Round(time.Second))
+	worker.Until(t, worker.Limit, "each worker owns a partition again", shared)
+	book.Write(t, d.Broker, everyone...)
+	book.Settle(t, d)
+
+	for _, destination := range worker.Destinations {
+		joined := frozen.Lines("joined")
+		joined = slices.DeleteFunc(joined, func(l worker.Line) bool {
+			return l.Destination != destination || l.Time.Before(thawed)
+		})
+		calls := byWorker(d.Vendors, "frozen", destination, thawed)
+		if len(joined) == 0 || len(calls) == 0 {
+			t.Errorf("%s: the frozen worker joined %d times and made %d calls after it thawed", destination, len(joined), len(calls))
+			continue
+		}
+		for _, c := range calls {
+			if c.At.Before(joined[0].Time) {
+				t.Errorf("%s: a call %v after the thaw, %v before the worker was a member again",
+					destination, c.At.Sub(thawed), joined[0].Time.Sub(c.At))
+			}
+			if p := partitionOf(book, c.User()); !owns(frozen, destination, p) {
+				t.Errorf("%s: a call for partition %d, which is another's", destination, p)
+			}
+		}
+		for _, s := range stale(d.Vendors, book, destination) {
+			t.Errorf("%s: %s", destination, s)
+		}
+	}
+}
+
+// byWorker returns the calls of a worker to a destination since a time.
+func byWorker(v *worker.Vendors, name, destination string, since time.Time) []worker.Call {
+	return v.Calls(func(c worker.Call) bool {
+		return c.Worker == name && c.Destination == destination && c.At.After(since)
+	})
+}
+
+// owns reports whether a worker owns a partition: a series that is about one is
+// there for as long as it does.
+func owns(w *worker.Worker, destination string, partition int32) bool {
+	_, series := w.Metric("consumer_uncommitted_records", label("destination", destination), label("partition", fmt.Sprint(partition)))
+	return series == 1
+}
+
+func partitionOf(book *worker.Book, user string) int32 {
+	i := slices.IndexFunc(book.Written, func(e worker.Entry) bool { return strconv.Itoa(e.User) == user })
+	return book.Written[i].Record.Partition
+}
