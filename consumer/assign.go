@@ -82,7 +82,7 @@ func (g *generation) first(ctx context.Context, p *owned, committed map[TopicPar
 			p.added = true
 		}
 	}
-	at := int64(kafka.FirstOffset)
+	at := kafka.FirstOffset
 	if !p.added && !g.StartFrom.IsZero() {
 		at = g.StartFrom.UnixMilli()
 	}

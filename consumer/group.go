@@ -41,12 +41,13 @@ func (p *Pipeline) look(ctx context.Context) (map[string]int, error) {
 
 // existing waits until at least one of the topics exists. A member that asks for
 // a missing topic gets nothing of the others either.
-func (p *Pipeline) existing(ctx context.Context) ([]string, error) {
+// It returns nil when ctx ends.
+func (p *Pipeline) existing(ctx context.Context) []string {
 	for {
 		counts, err := p.look(ctx)
 		if err == nil && len(counts) > 0 {
 			p.setCounts(counts)
-			return slices.Sorted(maps.Keys(counts)), nil
+			return slices.Sorted(maps.Keys(counts))
 		}
 		if err == nil {
 			err = fmt.Errorf("no such topic: %v; create it or check kafka.topics", p.cfg.Topics)
@@ -56,7 +57,7 @@ func (p *Pipeline) existing(ctx context.Context) ([]string, error) {
 			p.cfg.Log.Warn("waiting for topics", "error", err)
 		}
 		if !sleep(ctx, lookEvery) {
-			return nil, ctx.Err()
+			return nil
 		}
 	}
 }
@@ -101,8 +102,10 @@ func (p *Pipeline) member(ctx, hard context.Context, topics []string) error {
 		ID: p.cfg.Group, Brokers: p.cfg.Client.brokers, Topics: topics, Dialer: &dialer,
 		SessionTimeout: p.cfg.SessionTimeout, RebalanceTimeout: p.cfg.RebalanceTimeout,
 		HeartbeatInterval: min(heartbeatEvery, p.cfg.SessionTimeout/3), Timeout: requestTimeout,
-		StartOffset:    kafka.FirstOffset,
-		ErrorLogger:    kafka.LoggerFunc(func(format string, args ...any) { p.cfg.Log.Debug(fmt.Sprintf(format, args...)) }),
+		StartOffset: kafka.FirstOffset,
+		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
+			p.cfg.Log.Debug("kafka-go says", "message", fmt.Sprintf(format, args...))
+		}),
 		GroupBalancers: []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
 	})
 	if err != nil {

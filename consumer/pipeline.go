@@ -146,9 +146,9 @@ const (
 // calls in flight are cancelled. The error says why it could not go on.
 func (p *Pipeline) Run(ctx, hard context.Context) error {
 	for ctx.Err() == nil {
-		topics, err := p.existing(ctx)
-		if err != nil {
-			return nil // ctx ended
+		topics := p.existing(ctx)
+		if topics == nil {
+			return nil
 		}
 		if err := p.member(ctx, hard, topics); err != nil {
 			return fmt.Errorf("%s: %w", p.cfg.Destination, err)

@@ -105,12 +105,12 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 			l.addDoubt(u, p, payload.Body, possibly)
 		}
 	}
-	l.arrive(now, u, p)
+	l.arrive(u, p)
 }
 
 // arrive puts p where it belongs: in the place of the waiting change, behind
 // the one in flight or being judged, or at the end of the queue.
-func (l *Lane) arrive(now time.Time, u *user, p *pending) {
+func (l *Lane) arrive(u *user, p *pending) {
 	l.bytes += p.heap
 	if u.next != nil { // it is older than p, whichever place p gets
 		l.supersede(u.next, p)
