@@ -37,6 +37,8 @@ type ownNetwork struct {
 	mu   sync.Mutex
 	dead bool
 	open []net.Conn
+	// swallow says that brokers can not be reached, see hole.
+	swallow bool
 }
 
 var errDead = errors.New("the process is dead")
@@ -46,14 +48,18 @@ func (n *ownNetwork) dialContext(ctx context.Context, network, address string) (
 	if err != nil {
 		return nil, err
 	}
+	return c, n.add(c)
+}
+
+func (n *ownNetwork) add(c net.Conn) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.dead {
 		_ = c.Close()
-		return nil, errDead
+		return errDead
 	}
 	n.open = append(n.open, c)
-	return c, nil
+	return nil
 }
 
 func (n *ownNetwork) cut() {
@@ -123,7 +129,7 @@ func (b *bubble) start(edit ...func(*Config)) *worker {
 }
 
 func (b *bubble) config(w *worker, dest string, target usync.Destination, m *usync.Mapping, d *metrics.Destination, edit []func(*Config)) Config {
-	client, err := NewClient(ClientConfig{Brokers: b.kafka.ListenAddrs(), Dial: w.net.dialContext, Topics: []string{"users", "dead"}})
+	client, err := NewClient(ClientConfig{Brokers: b.kafka.ListenAddrs(), Dial: w.net.dialBroker, Topics: []string{"users", "dead"}})
 	if err != nil {
 		b.t.Fatal(err)
 	}

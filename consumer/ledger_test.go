@@ -14,10 +14,17 @@ type ledger struct {
 	mu sync.Mutex
 
 	events  []string // the trace, for a failed test
+	all     []traced
 	written map[TopicPartition][]wroteChange
 	deletes map[string]int64 // the newest delete of each user
 	dests   map[string]*account
 	faults  map[string]int // by guarantee
+}
+
+// traced is an event and whose it is.
+type traced struct {
+	Trace
+	worker int
 }
 
 type wroteChange struct {
@@ -86,6 +93,7 @@ func (l *ledger) note(worker int, t Trace) {
 	tp := TopicPartition{t.Topic, t.Partition}
 	l.events = append(l.events, fmt.Sprintf("%s w%d %s %s %s/%d@%d user %s %s %v gen %d",
 		t.At.Format("04:05.000"), worker, t.Destination, t.Kind, t.Topic, t.Partition, t.Offset, t.User, t.Outcome, t.Partitions, t.Generation))
+	l.all = append(l.all, traced{t, worker})
 	switch t.Kind {
 	case TraceAssigned:
 		a.members[t.Member] = true
