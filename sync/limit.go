@@ -51,17 +51,15 @@ func (l *limit) set(now time.Time, r float64) {
 
 // wait returns how long the next call has to wait; 0: it may start.
 func (l *limit) wait(now time.Time) time.Duration {
-	if d := l.paused.Sub(now); d > 0 {
-		return d
-	}
+	pause := max(l.paused.Sub(now), 0)
 	if l.now == 0 {
-		return 0
+		return pause
 	}
 	missing := 1 - l.bucket.TokensAt(now)
 	if missing <= 1e-9 {
-		return 0
+		return pause
 	}
-	return time.Duration(missing/l.now*float64(time.Second)).Round(time.Microsecond) + time.Microsecond
+	return max(pause, time.Duration(missing/l.now*float64(time.Second)).Round(time.Microsecond)+time.Microsecond)
 }
 
 // start takes the place of one call.

@@ -1,0 +1,221 @@
+package sync
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// clockwork is a limit with a clock and a count of moments.
+type clockwork struct {
+	*limit
+	now  time.Time
+	tick moment
+}
+
+func newClockwork(max float64) *clockwork {
+	c := &clockwork{limit: newLimit(), now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
+	c.setMax(c.now, max)
+	return c
+}
+
+func (c *clockwork) moment() moment { c.tick++; return c.tick }
+
+// begin starts a call as soon as it may, and returns its moment.
+func (c *clockwork) begin() moment {
+	c.now = c.now.Add(c.wait(c.now))
+	c.limit.start(c.now)
+	return c.moment()
+}
+
+// busy notes a 429 for a call begun at start.
+func (c *clockwork) busy(start moment, after time.Duration) {
+	pace := func() func() time.Duration { return func() time.Duration { return 200 * time.Millisecond } }
+	c.throttled(c.now, start, c.moment(), after, pace)
+}
+
+// run makes calls that succeed for d and returns how many.
+func (c *clockwork) run(d time.Duration) int {
+	n := 0
+	for until := c.now.Add(d); ; n++ {
+		if c.begin(); c.now.After(until) {
+			return n
+		}
+		c.succeeded(c.now)
+	}
+}
+
+func near(got, want float64) bool { return math.Abs(got-want) < 1e-6 }
+
+// TestLimitKeepsItsRate: neither more, which a vendor would notice, nor less,
+// which a backlog would.
+func TestLimitKeepsItsRate(t *testing.T) {
+	for _, r := range []float64{0.5, 3, 20, 777} {
+		c := newClockwork(r)
+		got := c.run(100 * time.Second)
+		if want := int(100 * r); got < want || got > want+max(1, int(math.Ceil(r/10))) {
+			t.Errorf("%d calls in 100 s at %v a second", got, r)
+		}
+	}
+}
+
+// TestLimitNeverSpins: after the time that it asked to wait the call may start,
+// and that time is never nothing while it may not.
+func TestLimitNeverSpins(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := newClockwork(rapid.SampledFrom([]float64{0, 0.1, 1, 20, 333.3, 1e6}).Draw(t, "max"))
+		var begun []moment
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 0:
+				c.now = c.now.Add(time.Duration(rapid.Int64Range(0, int64(3*time.Second)).Draw(t, "ns")))
+			case 1:
+				c.setMax(c.now, rapid.SampledFrom([]float64{0, 0.1, 7, 1e6}).Draw(t, "new max"))
+			case 2:
+				if len(begun) > 0 {
+					c.busy(rapid.SampledFrom(begun).Draw(t, "call"), time.Duration(rapid.IntRange(0, 2).Draw(t, "s"))*time.Second)
+				}
+			case 3:
+				c.succeeded(c.now)
+			default:
+				d := c.wait(c.now)
+				if d < 0 || d > 15*time.Second {
+					t.Fatalf("wait for %v", d)
+				}
+				c.now = c.now.Add(d)
+				if again := c.wait(c.now); again != 0 {
+					t.Fatalf("wait for %v, then for %v", d, again)
+				}
+				begun = append(begun, c.begin())
+			}
+			if c.limit.max > 0 && c.limit.now > c.limit.max || c.limit.now < 0 || math.IsNaN(c.limit.now) {
+				t.Fatalf("rate %v of at most %v", c.limit.now, c.limit.max)
+			}
+		}
+	})
+}
+
+// TestThrottledOncePerWave: the calls that were under way when the destination
+// first said so bring the rate down once, all together.
+func TestThrottledOncePerWave(t *testing.T) {
+	c := newClockwork(90)
+	var wave []moment
+	for range 8 {
+		wave = append(wave, c.begin())
+	}
+	for _, start := range wave {
+		c.busy(start, 0)
+	}
+	if !near(c.limit.now, 60) {
+		t.Errorf("rate %v after one wave, want 60", c.limit.now)
+	}
+	if d := c.wait(c.now); d != 200*time.Millisecond {
+		t.Errorf("pause of %v, want that of the backoff, once", d)
+	}
+	c.busy(c.begin(), 0)
+	if !near(c.limit.now, 40) {
+		t.Errorf("rate %v after the next one, want 40", c.limit.now)
+	}
+}
+
+// TestLeftAlone: the destination is left alone for as long as it asks, by
+// whichever of its answers asks for most.
+func TestLeftAlone(t *testing.T) {
+	c := newClockwork(90)
+	first, second := c.begin(), c.begin()
+	c.busy(first, 4*time.Second)
+	c.busy(second, time.Second)
+	if d := c.wait(c.now); d != 4*time.Second {
+		t.Errorf("pause of %v, want 4s", d)
+	}
+	c.succeeded(c.now) // of a call that was under way
+	if d := c.wait(c.now); d != 4*time.Second {
+		t.Errorf("a late success cuts the pause to %v", d)
+	}
+}
+
+// TestGrowsBack: by about one call a second each second, up to what is configured.
+func TestGrowsBack(t *testing.T) {
+	c := newClockwork(20)
+	c.busy(c.begin(), 0)
+	from := c.limit.now
+	c.run(3 * time.Second)
+	if grown := c.limit.now - from; grown < 2 || grown > 3.5 {
+		t.Errorf("from %v by %v in 3 s, want 3", from, grown)
+	}
+	c.run(time.Minute)
+	if c.limit.now != 20 {
+		t.Errorf("rate %v, want what is configured", c.limit.now)
+	}
+}
+
+// TestNeverToNothing: however often it is told, it tries now and then.
+func TestNeverToNothing(t *testing.T) {
+	c := newClockwork(20)
+	for range 100 {
+		c.busy(c.begin(), 0)
+	}
+	if c.limit.now != 0.1 {
+		t.Errorf("rate %v, want a call every ten seconds", c.limit.now)
+	}
+	if got := c.run(5 * time.Minute); got < 30 {
+		t.Errorf("%d calls in five minutes after that", got)
+	}
+}
+
+// TestNoRateConfigured: then the rate that was too much is the one that was seen.
+func TestNoRateConfigured(t *testing.T) {
+	c := newClockwork(0)
+	if d := c.wait(c.now); d != 0 {
+		t.Fatalf("wait for %v without a limit", d)
+	}
+	var last moment
+	for range 300 {
+		last = c.begin()
+		c.now = c.now.Add(10 * time.Millisecond)
+	}
+	c.busy(last, 0)
+	if c.limit.now < 60 || c.limit.now > 70 {
+		t.Errorf("rate %v, want two thirds of the 100 a second that were made", c.limit.now)
+	}
+	before := c.limit.now
+	c.run(10 * time.Second)
+	if c.limit.now <= before+5 {
+		t.Errorf("from %v to %v in 10 s: nothing bounds it", before, c.limit.now)
+	}
+}
+
+// TestNewShare: a rebalance changes what this process may call. That takes
+// nothing back that the destination said.
+func TestNewShare(t *testing.T) {
+	c := newClockwork(20)
+	c.setMax(c.now, 10)
+	if c.limit.now != 10 {
+		t.Errorf("rate %v, want the new share", c.limit.now)
+	}
+	c.setMax(c.now, 30)
+	if c.limit.now != 30 {
+		t.Errorf("rate %v, want the new share", c.limit.now)
+	}
+	c.busy(c.begin(), 0)
+	c.setMax(c.now, 100)
+	if !near(c.limit.now, 20) {
+		t.Errorf("rate %v although the destination asked for less", c.limit.now)
+	}
+	c.setMax(c.now, 5)
+	if c.limit.now != 5 {
+		t.Errorf("rate %v above the share", c.limit.now)
+	}
+}
+
+// TestUnlimitedAndBack: a share of nothing and a new one, all in one moment.
+func TestUnlimitedAndBack(t *testing.T) {
+	c := newClockwork(20)
+	c.setMax(c.now, 0)
+	c.setMax(c.now, 10)
+	if got := c.run(10 * time.Second); got < 100 || got > 101 {
+		t.Errorf("%d calls in 10 s at 10 a second", got)
+	}
+}
