@@ -1,0 +1,187 @@
+package sync
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// garbage gives the lane a record that nobody understands, and returns its place.
+func (w *world) garbage(partition int) Position {
+	at := Position{Topic: "users", Partition: partition, Offset: int64(w.read)}
+	w.log = append(w.log, Change{Op: Delete, Position: at})
+	w.floor[w.read]++
+	w.lane.Undecodable(at, "not_json", testHold{w, w.owner, w.read})
+	w.read++
+	return at
+}
+
+// TestUndecodableNeedsALaterOne: as long as nothing after it decodes, it is as
+// likely the topic that has changed its format (G4).
+func TestUndecodableNeedsALaterOne(t *testing.T) {
+	w := newWorld()
+	w.lane.release.Budget = 0
+	w.submitOne("before", "v")
+	first := w.garbage(0)
+	for range 10_000 {
+		w.garbage(0)
+	}
+	w.garbage(1)
+	w.run(time.Hour)
+	if len(w.letters) > 0 || w.frontier() != int(first.Offset) {
+		t.Fatalf("%d letters, frontier %d, before anything else has decoded", len(w.letters), w.frontier())
+	}
+	if n := len(w.floor); n > 2 {
+		t.Errorf("%d places held for two runs", n)
+	}
+	w.lane.Decoded(w.now, "another topic")
+	w.run(time.Minute)
+	if len(w.letters) > 0 {
+		t.Error("another topic's record counts")
+	}
+	w.lane.Decoded(w.now, "users")
+	w.run(time.Minute)
+	if len(w.letters) != 2 {
+		t.Fatalf("%d letters, want one for each partition's run", len(w.letters))
+	}
+	if l := w.letters[0]; l.From != first || l.To.Offset != first.Offset+10_000 || l.count != 10_001 || l.Code != "not_json" || l.Reason != reasonUndecodable {
+		t.Errorf("letter %+v", l)
+	}
+	w.settled(t)
+}
+
+// TestUndecodableCountsByRecord: the budget is about records, not about runs.
+func TestUndecodableCountsByRecord(t *testing.T) {
+	for n, released := range map[int]bool{50: true, 51: false} {
+		w := newWorld()
+		for range n {
+			w.garbage(0)
+		}
+		w.lane.Decoded(w.now, "users")
+		w.run(time.Hour)
+		if got := len(w.letters) == 1; got != released {
+			t.Errorf("%d records with a budget of 50: released %v", n, got)
+		}
+	}
+}
+
+// TestUndecodableRunsAreBounded: every other record is bad, and none may be
+// written. What is kept does not grow (G6); each bad one is in a letter.
+func TestUndecodableRunsAreBounded(t *testing.T) {
+	w := newWorld()
+	for range 5000 {
+		w.garbage(0)
+		w.lane.Decoded(w.now, "users")
+		w.read++ // a good one between them
+		w.log = append(w.log, Change{Op: Delete})
+	}
+	if n := len(w.floor); n != longestList {
+		t.Errorf("%d places held, want %d", n, longestList)
+	}
+	if n := w.lane.bad.records; n != 5000 {
+		t.Errorf("%d records counted", n)
+	}
+	w.lane.release.Budget = 0
+	w.run(time.Minute)
+	covered := map[int64]bool{}
+	records := 0
+	for _, l := range w.letters {
+		records += l.count
+		for o := l.From.Offset; o <= l.To.Offset; o++ {
+			if covered[o] {
+				t.Fatalf("offset %d is in two letters", o)
+			}
+			covered[o] = true
+		}
+	}
+	if records != 5000 {
+		t.Errorf("%d records in letters", records)
+	}
+	for o := int64(0); o < 10_000; o += 2 {
+		if !covered[o] {
+			t.Fatalf("offset %d is in no letter", o)
+		}
+	}
+	w.settled(t)
+}
+
+// TestUndecodableWhileWriting: a run whose letter is being written does not grow,
+// or what is added would pass unwritten (G2).
+func TestUndecodableWhileWriting(t *testing.T) {
+	w := newWorld()
+	first := w.garbage(0)
+	w.lane.Decoded(w.now, "users")
+	w.pass(10 * time.Second)
+	w.lane.bad.runs[partition{"users", 0}] = longestList // as if there were many
+	l := w.lane.Letter(w.now)
+	if l == nil || l.From != first {
+		t.Fatalf("letter %+v", l)
+	}
+	second := w.garbage(0)
+	w.wrote(l, true)
+	if l.To != first || w.frontier() != int(second.Offset) {
+		t.Errorf("the letter reaches to %v, frontier %d: the second record is lost", l.To, w.frontier())
+	}
+}
+
+// TestUndecodableAccounts holds places, counts and letters against a list of
+// records, in any order of events.
+func TestUndecodableAccounts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		w.lane.release.Budget = rapid.SampledFrom([]int{0, 3}).Draw(t, "budget")
+		waiting := map[Position]bool{}
+		var writing *Letter
+		next := func() *Letter {
+			if writing == nil {
+				writing = w.lane.Letter(w.now)
+			}
+			return writing
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"bad": func(t *rapid.T) {
+				for range rapid.IntRange(1, 3).Draw(t, "n") {
+					waiting[w.garbage(rapid.IntRange(0, 1).Draw(t, "partition"))] = true
+				}
+			},
+			"good":   func(*rapid.T) { w.lane.Decoded(w.now, "users") },
+			"pass":   func(t *rapid.T) { w.pass(time.Duration(rapid.IntRange(1, 12).Draw(t, "s")) * time.Second) },
+			"write":  func(*rapid.T) { next() },
+			"accept": func(*rapid.T) { w.lane.release.Budget = 0 },
+			"written": func(t *rapid.T) {
+				l := next()
+				if l == nil {
+					return
+				}
+				writing = nil
+				ok := rapid.Bool().Draw(t, "ok")
+				n := 0
+				for at := range waiting {
+					if at.SamePartition(l.From) && at.Offset >= l.From.Offset && at.Offset <= l.To.Offset {
+						if n++; ok {
+							delete(waiting, at)
+						}
+					}
+				}
+				if n != l.count {
+					t.Fatalf("the letter counts %d records, %d of its range wait", l.count, n)
+				}
+				w.wrote(l, ok)
+			},
+			"": func(t *rapid.T) {
+				if w.lane.bad.records != len(waiting) {
+					t.Fatalf("%d records counted, %d wait", w.lane.bad.records, len(waiting))
+				}
+				want := w.read
+				for at := range waiting {
+					want = min(want, int(at.Offset))
+				}
+				if got := w.frontier(); got != want {
+					t.Fatalf("frontier %d, want %d: %v", got, want, fmt.Sprint(w.floor))
+				}
+			},
+		})
+	})
+}
