@@ -164,7 +164,7 @@ func (d *demo) watch(ctx, hard context.Context, keys <-chan byte, done func(now 
 		case key := <-keys:
 			d.press(key, time.Now())
 		case now := <-tick.C:
-			if err := d.step(hard, now); err != nil || done(now) {
+			if err := d.step(hard); err != nil || done(now) {
 				return err
 			}
 		}
@@ -172,12 +172,12 @@ func (d *demo) watch(ctx, hard context.Context, keys <-chan byte, done func(now 
 }
 
 // step sees what there is, lets troubles begin and end, and shows it all.
-func (d *demo) step(ctx context.Context, now time.Time) error {
+func (d *demo) step(ctx context.Context) error {
 	if d.worker.ended() && !d.killed() {
 		return d.worker.err
 	}
 	d.look(ctx)
-	if err := d.advance(now); err != nil {
+	if err := d.advance(time.Now()); err != nil {
 		return err
 	}
 	d.screen.show(d.view)

@@ -166,7 +166,7 @@ func (k *kafka) committed(ctx context.Context, destination string) (offsets, err
 	return o, err
 }
 
-// close takes the topics away again and ends an embedded cluster.
+// close takes the groups and topics away again and ends an embedded cluster.
 func (k *kafka) close() {
 	if k.client != nil && k.fake == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -177,7 +177,11 @@ func (k *kafka) close() {
 			t.Topic = new(name)
 			req.Topics, req.TopicNames = append(req.Topics, t), append(req.TopicNames, name)
 		}
-		_, _ = req.RequestWith(ctx, k.client) // what is left carries the demo's name
+		groups := kmsg.NewPtrDeleteGroupsRequest()
+		groups.Groups = []string{k.group + ".taptalk", k.group + ".haptik"}
+		// What cannot be taken away carries the demo's name.
+		_, _ = groups.RequestWith(ctx, k.client)
+		_, _ = req.RequestWith(ctx, k.client)
 	}
 	if k.client != nil {
 		k.client.Close()
