@@ -46,6 +46,7 @@ type bubble struct {
 	logs   *safeBuffer
 	dir    string
 	alive  []*worker
+	all    []*worker // also those that are gone
 
 	configure func(*Config) // of every pipeline
 }
@@ -277,7 +278,7 @@ func (b *bubble) deadLetters(n int) []*kgo.Record {
 func (b *bubble) private() {
 	b.t.Helper()
 	out := b.logs.String()
-	for _, w := range b.alive {
+	for _, w := range b.all {
 		families, err := w.registry.Gather()
 		if err != nil {
 			b.t.Error(err)

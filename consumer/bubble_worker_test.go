@@ -83,7 +83,7 @@ func mapping(t *testing.T, fields []usync.Field, name string) *usync.Mapping {
 // start starts a worker.
 func (b *bubble) start(edit ...func(*Config)) *worker {
 	b.t.Helper()
-	w := &worker{b: b, pipelines: map[string]*Pipeline{}, registry: prometheus.NewRegistry(), done: make(chan error, 1), id: len(b.alive)}
+	w := &worker{b: b, pipelines: map[string]*Pipeline{}, registry: prometheus.NewRegistry(), done: make(chan error, 1), id: len(b.all)}
 	w.net = &ownNetwork{dial: b.kafka.dial}
 	m := metrics.New(w.registry, destTaptalk, destHaptik)
 	transport := func(dest string) http.RoundTripper {
@@ -124,7 +124,7 @@ func (b *bubble) start(edit ...func(*Config)) *worker {
 		}
 		w.done <- errors.Join(<-errs, <-errs)
 	}()
-	b.alive = append(b.alive, w)
+	b.alive, b.all = append(b.alive, w), append(b.all, w)
 	return w
 }
 
@@ -144,8 +144,10 @@ func (b *bubble) config(w *worker, dest string, target usync.Destination, m *usy
 		Window: 64 << 20, Version: "test", Client: client, Decoder: decoder, Target: target, Metrics: d,
 		Lane: usync.LaneConfig{
 			Mapper: m, Concurrency: 16, Timeout: 10 * time.Second,
-			Retry: usync.Retry{Initial: 200 * time.Millisecond, Multiplier: 2, Randomization: .5, Max: 30 * time.Second,
-				GiveUpAfter: 15 * time.Minute, ConfirmAfter: time.Minute},
+			Retry: usync.Retry{
+				Initial: 200 * time.Millisecond, Multiplier: 2, Randomization: .5, Max: 30 * time.Second,
+				GiveUpAfter: 15 * time.Minute, ConfirmAfter: time.Minute,
+			},
 			Release: usync.Release{Budget: 50, Settle: 10 * time.Second},
 		},
 		Log:      slog.New(slog.NewTextHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})).With("worker", w.id, "destination", dest),

@@ -5,8 +5,11 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"usersync/sync/taptalk/taptalktest"
 )
@@ -37,6 +40,33 @@ func TestCutOffFromKafka(t *testing.T) {
 			t.Errorf("the other took over at %v, before the last call at %v", taken, last)
 		}
 		w.net.hole(false)
+		b.settles(5 * time.Minute)
+	})
+}
+
+// TestNoCallWithoutProof holds a coordinator that answers heartbeats and no
+// commits: the membership looks alive, but nothing proves it, so calls end within
+// half a session and go on with the first commit that is accepted (G7).
+func TestNoCallWithoutProof(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		b.both(taptalktest.Rule{Latency: 480 * time.Millisecond})
+		w := b.start(func(c *Config) { c.Lane.Concurrency = 2 })
+		b.hot()
+		b.writeAll(numbers(1, 600)...)
+		time.Sleep(5 * time.Second)
+		cut := time.Now()
+		var deaf atomic.Bool
+		deaf.Store(true)
+		b.kafka.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.kafka.KeepControl()
+			return nil, nil, deaf.Load()
+		})
+		time.Sleep(40 * time.Second)
+		last, _ := b.ledger.span(w.id, -1)
+		if d := last.Sub(cut); d < 10*time.Second || d > 45*time.Second/2 {
+			t.Errorf("G7: the last call began %v after the last commit could be accepted", d)
+		}
+		deaf.Store(false)
 		b.settles(5 * time.Minute)
 	})
 }

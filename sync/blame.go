@@ -18,7 +18,8 @@ type fault struct {
 	verdict  Verdict
 	code     string
 	field    string
-	body     []byte        // what was rejected, to notice when the same is accepted later
+	body     []byte        // what was rejected or refused, to notice when the same is accepted later
+	judged   Verdict       // which of the two it was
 	failures int           // in a row
 	weighed  bool          // the newest failure is counted below
 	charged  int           // rejections and refusals with contrast
@@ -57,7 +58,7 @@ type blame struct {
 	turn     bool // whose turn among the probes: true for the control call
 	pace     func() time.Duration
 	newPace  func() func() time.Duration
-	believed time.Time // rejections count as proof from then on
+	believed [Refused + 1]time.Time // by verdict: such answers count as proof from then on
 }
 
 // contrast reports whether a call of somebody else, started after when, has succeeded.
@@ -88,12 +89,12 @@ func (b *blame) succeeded(user string, start moment) bool {
 	return lifted
 }
 
-// failed notes a failed call of user and reports whether it makes the lane held.
-// alone says that no other user waits or is in flight; again, that this user's
-// attempt before failed too.
-func (b *blame) failed(now time.Time, user string, start, end moment, e *CallError, alone, again bool) bool {
+// failed notes a failed call of user, which may make the lane held. alone says
+// that no other user waits or is in flight; again, that this user's attempt before
+// failed too.
+func (b *blame) failed(now time.Time, user string, start, end moment, e *CallError, alone, again bool) {
 	if b.held {
-		return false
+		return
 	}
 	second := b.suspect.when != 0 && (b.suspect.user == user && again || b.suspect.user != user && start > b.suspect.when)
 	if b.suspect.when == 0 {
@@ -104,22 +105,24 @@ func (b *blame) failed(now time.Time, user string, start, end moment, e *CallErr
 	case alone && (refused || second):
 	case second && b.suspect.user != user && (refused || now.Sub(b.suspect.at) >= time.Second):
 	default:
-		return false
+		return
 	}
 	b.held, b.reason, b.code, b.since = true, e.Verdict, e.Code, now
 	b.probeAt, b.turn, b.pace = now, false, b.newPace()
-	return true
 }
 
 // probed notes the end of a probe that did not lift the hold.
 func (b *blame) probed(now time.Time) { b.probeAt = now.Add(b.pace()) }
 
-// believes reports whether a rejection is proof against a record. It is not
-// while the destination takes back its own: what it rejects now and accepts,
-// unchanged, a moment later is no judgement of the record (one node of four
-// with a bad configuration looks like that). Such rejections are treated as
-// failures, which are given up by time.
-func (b *blame) believes(now time.Time) bool { return !now.Before(b.believed) }
+// believes reports whether an answer with this verdict is proof against a record.
+// It is not while the destination takes back its own: what it rejects now and
+// accepts, unchanged, a moment later is no judgement of the record (one node of
+// four with a bad configuration looks like that). Such answers are treated as
+// failures, which are given up by time. Refusals are taken back by every change of
+// a key, so each verdict stands for itself.
+func (b *blame) believes(now time.Time, v Verdict) bool {
+	return v != Failed && !now.Before(b.believed[v])
+}
 
-// doubted is how long one taken-back rejection keeps the others from being believed.
+// doubted is how long one answer that was taken back keeps its like from being believed.
 const doubted = time.Hour

@@ -82,7 +82,7 @@ func (l *Lane) probe(now time.Time) *Call {
 	}
 	for {
 		var u *user
-		if b.turn && l.fresh.len() == 0 && len(l.control) > 0 && l.active > 0 {
+		if l.fresh.len() == 0 && l.controls() {
 			u = l.controlUser()
 		} else if u = l.pop(true); u == nil {
 			return nil
@@ -95,9 +95,16 @@ func (l *Lane) probe(now time.Time) *Call {
 	}
 }
 
-// probes reports whether a probe could be made although nobody is ready.
-func (l *Lane) probes() bool {
-	return l.blame.held && l.blame.turn && len(l.control) > 0 && l.active > 0
+// controls reports whether it is the control call's turn among the probes. When
+// nobody is left to be tried, letters may still wait for the lane to be let go.
+func (l *Lane) controls() bool {
+	if !l.blame.held || len(l.control) == 0 {
+		return false
+	}
+	if l.active == 0 {
+		return l.release.waiting > 0
+	}
+	return l.blame.turn
 }
 
 // start begins the attempt whose turn it is, unless the change needs no call,
@@ -204,8 +211,9 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 	l.blame.succeeded(u.id, c.start)
 	l.limit.succeeded(now)
 	if tookBack(&u.fault, p) {
-		l.blame.believed = now.Add(doubted)
-		l.reprieve(func(l *Letter) bool { return l.Reason == reasonRejected || l.Reason == reasonRefused })
+		l.blame.believed[u.fault.judged] = now.Add(doubted)
+		reason := u.fault.judged.String()
+		l.reprieve(func(l *Letter) bool { return l.Reason == reason })
 	}
 	if p.retrial {
 		l.reprieve((*Letter).retriable)
@@ -240,7 +248,7 @@ func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
 	f.failed, f.at, f.weighed = end, now, false
 	f.verdict, f.code, f.field = e.Verdict, e.Code, e.Field
 	if e.Verdict != Failed {
-		f.body = c.Payload.Body
+		f.body, f.judged = c.Payload.Body, e.Verdict
 	}
 	if f.pace == nil {
 		f.pace = l.cfg.Retry.pace(l.cfg.Retry.Max)

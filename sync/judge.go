@@ -14,7 +14,7 @@ func (l *Lane) judge(now time.Time, u *user) string {
 	if f.failed == 0 {
 		return ""
 	}
-	believed := f.verdict != Failed && l.blame.believes(now)
+	believed := l.blame.believes(now, f.verdict)
 	if !f.weighed && l.blame.contrast(u.id, f.failed) {
 		if believed {
 			f.charged++
@@ -65,8 +65,10 @@ func (l *Lane) forgive(u *user) {
 func (l *Lane) giveUp(now time.Time, u *user, reason, code, field string) {
 	p := u.cur
 	l.withdraw(u)
-	u.letter = &Letter{From: p.change.Position, To: p.change.Position, Reason: reason, Code: code, Field: field,
-		Attempts: u.fault.failures, Change: &p.change, Failed: now, count: 1, user: u}
+	u.letter = &Letter{
+		From: p.change.Position, To: p.change.Position, Reason: reason, Code: code, Field: field,
+		Attempts: u.fault.failures, Change: &p.change, Failed: now, count: 1, user: u,
+	}
 	l.become(u, eligible)
 	l.release.add(now, u.letter)
 }
@@ -117,6 +119,9 @@ func (l *Lane) reprieve(match func(*Letter) bool) {
 // Written; until then there is no other.
 func (l *Lane) Letter(now time.Time) *Letter {
 	l.retry(now)
+	if l.blame.held {
+		return nil // while the destination is suspected, nobody else is judged
+	}
 	for {
 		letter := l.release.next(now)
 		if letter == nil || letter.user == nil {

@@ -207,8 +207,11 @@ func (l *Lane) ring(now time.Time) {
 // Wake returns when the lane may have something to do although nothing new
 // comes in; zero for never.
 func (l *Lane) Wake(now time.Time) time.Time {
-	wake := earliest(l.alarms.next(), l.release.wake())
-	if l.fresh.len()+l.again.len() == 0 && !l.probes() || l.inflight >= l.cfg.Concurrency {
+	wake := l.alarms.next()
+	if !l.blame.held || l.release.latched {
+		wake = earliest(wake, l.release.wake())
+	}
+	if l.fresh.len()+l.again.len() == 0 && !l.controls() || l.inflight >= l.cfg.Concurrency {
 		return wake
 	}
 	start := now.Add(l.limit.wait(now))

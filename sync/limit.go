@@ -16,7 +16,8 @@ type limit struct {
 	now    float64 // the rate in force; 0: none
 	bucket *rate.Limiter
 
-	cut    moment    // calls started before it were sent at the old rate
+	cut    moment // calls started before it were sent at the old rate
+	cutAt  time.Time
 	paused time.Time // no call starts before it
 	pause  func() time.Duration
 
@@ -87,7 +88,7 @@ func (l *limit) throttled(now time.Time, start, end moment, after time.Duration,
 	if start < l.cut {
 		return
 	}
-	l.cut = end
+	l.cut, l.cutAt = end, now
 	from := l.now
 	if from == 0 {
 		from = max(l.seen, float64(l.count), 1)
@@ -99,6 +100,10 @@ func (l *limit) throttled(now time.Time, start, end moment, after time.Duration,
 func (l *limit) succeeded(now time.Time) {
 	l.pause = nil
 	if l.now == l.max {
+		return
+	}
+	if l.max == 0 && l.now > 2*l.seen && now.Sub(l.cutAt) > time.Minute {
+		l.set(now, 0) // it has not mattered for a while, and nobody configured one
 		return
 	}
 	r := l.now + min(1/l.now, 1)
