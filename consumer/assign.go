@@ -156,8 +156,10 @@ func (g *generation) admissible(ctx context.Context, p *owned, ends map[TopicPar
 // admitted commits the start of p, which makes it an ordinary partition.
 func (g *generation) admitted(ctx context.Context, p *owned) bool {
 	n := note{End: p.start, Born: p.born, Drained: true}
-	codes, err := g.Client.Commit(ctx, CommitRequest{Group: g.Group, Generation: int(g.gen.ID), Member: g.gen.MemberID,
-		Partitions: []PartitionCommit{{TopicPartition: p.TopicPartition, Offset: p.start, Metadata: n.String()}}})
+	codes, err := g.Client.Commit(ctx, CommitRequest{
+		Group: g.Group, Generation: int(g.gen.ID), Member: g.gen.MemberID,
+		Partitions: []PartitionCommit{{TopicPartition: p.TopicPartition, Offset: p.start, Metadata: n.String()}},
+	})
 	if code := codes[p.TopicPartition]; err == nil && code != 0 {
 		err = code
 	}

@@ -101,75 +101,83 @@ func marker(base, producer int64, commit bool) logBatch {
 	return logBatch{base: base, attrs: transactional | control, producer: producer, records: []batchRecord{{key: key, value: []byte{0, 0, 0, 0, 0, 0}}}}
 }
 
+func aborted(producer, first int64) fetch.ResponseTransaction {
+	return fetch.ResponseTransaction{ProducerID: producer, FirstOffset: first}
+}
+
+// partitionLogs are what a log holds from an offset on, and which of its records count.
+var partitionLogs = map[string]struct {
+	from    int64
+	batches []logBatch
+	aborted []fetch.ResponseTransaction
+	want    []int64
+	next    int64
+}{
+	"nothing": {from: 5, next: 5},
+	"plain":   {from: 5, batches: []logBatch{{base: 5, last: 1, records: values(2, 5)}}, want: []int64{5, 6}, next: 7},
+	"from the middle of a batch": {
+		from: 6, batches: []logBatch{{base: 5, last: 2, records: values(3, 5)}}, want: []int64{6, 7}, next: 8,
+	},
+	"a lone empty batch is stepped through": {from: 5, batches: []logBatch{{base: 5, last: 9}}, next: 6},
+	"inside an empty batch":                 {from: 9, batches: []logBatch{{base: 5, last: 9}}, next: 10},
+	"an empty batch further up":             {from: 5, batches: []logBatch{{base: 8, last: 9}}, next: 9},
+	"three empty batches":                   {from: 5, batches: []logBatch{{base: 5, last: 9}, {base: 15, last: 9}, {base: 25, last: 9}}, next: 26},
+	"empty, then records": {
+		from: 5, batches: []logBatch{{base: 5, last: 9}, {base: 15, last: 0, records: values(1, 15)}}, want: []int64{15}, next: 16,
+	},
+	"compacted tail, asked for again": {
+		from: 7, batches: []logBatch{{base: 5, last: 9, records: values(2, 5)}}, next: 8,
+	},
+	"one producer commits, aborts, commits": {
+		from: 0,
+		batches: []logBatch{
+			{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
+			marker(1, 7, true),
+			{base: 2, attrs: transactional, producer: 7, records: values(1, 2)},
+			marker(3, 7, false),
+			{base: 4, attrs: transactional, producer: 7, records: values(1, 4)},
+			marker(5, 7, true),
+		},
+		aborted: []fetch.ResponseTransaction{aborted(7, 2)},
+		want:    []int64{0, 4}, next: 6,
+	},
+	"an unlisted order of aborts, two producers": {
+		from: 0,
+		batches: []logBatch{
+			{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
+			{base: 1, attrs: transactional, producer: 8, records: values(1, 1)},
+			marker(2, 7, false),
+			{base: 3, attrs: transactional, producer: 7, records: values(1, 3)},
+			marker(4, 8, false), marker(5, 7, true),
+		},
+		aborted: []fetch.ResponseTransaction{aborted(8, 1), aborted(7, 0)},
+		want:    []int64{3}, next: 6,
+	},
+	"an aborted producer's plain records count": {
+		from: 0,
+		batches: []logBatch{
+			{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
+			{base: 1, producer: 7, records: values(1, 1)},
+		},
+		aborted: []fetch.ResponseTransaction{aborted(7, 0)},
+		want:    []int64{1}, next: 2,
+	},
+	"an abort's marker comes first, its records came before": {
+		from: 3,
+		batches: []logBatch{
+			marker(3, 7, false),
+			{base: 4, attrs: transactional, producer: 7, records: values(1, 4)},
+			marker(5, 7, true),
+		},
+		aborted: []fetch.ResponseTransaction{aborted(7, 2)},
+		want:    []int64{4}, next: 6,
+	},
+	"nothing but a marker":   {from: 3, batches: []logBatch{marker(3, 7, true)}, next: 4},
+	"a marker compacted out": {from: 3, batches: []logBatch{{base: 3, attrs: control | transactional}}, next: 4},
+}
+
 func TestDecodePartition(t *testing.T) {
-	aborted := func(producer, first int64) fetch.ResponseTransaction {
-		return fetch.ResponseTransaction{ProducerID: producer, FirstOffset: first}
-	}
-	for name, tc := range map[string]struct {
-		from    int64
-		batches []logBatch
-		aborted []fetch.ResponseTransaction
-		want    []int64
-		next    int64
-	}{
-		"nothing": {from: 5, next: 5},
-		"plain":   {from: 5, batches: []logBatch{{base: 5, last: 1, records: values(2, 5)}}, want: []int64{5, 6}, next: 7},
-		"from the middle of a batch": {
-			from: 6, batches: []logBatch{{base: 5, last: 2, records: values(3, 5)}}, want: []int64{6, 7}, next: 8,
-		},
-		"a lone empty batch is stepped through": {from: 5, batches: []logBatch{{base: 5, last: 9}}, next: 6},
-		"inside an empty batch":                 {from: 9, batches: []logBatch{{base: 5, last: 9}}, next: 10},
-		"an empty batch further up":             {from: 5, batches: []logBatch{{base: 8, last: 9}}, next: 9},
-		"three empty batches":                   {from: 5, batches: []logBatch{{base: 5, last: 9}, {base: 15, last: 9}, {base: 25, last: 9}}, next: 26},
-		"empty, then records": {
-			from: 5, batches: []logBatch{{base: 5, last: 9}, {base: 15, last: 0, records: values(1, 15)}}, want: []int64{15}, next: 16,
-		},
-		"compacted tail, asked for again": {
-			from: 7, batches: []logBatch{{base: 5, last: 9, records: values(2, 5)}}, next: 8,
-		},
-		"one producer commits, aborts, commits": {
-			from: 0,
-			batches: []logBatch{
-				{base: 0, attrs: transactional, producer: 7, records: values(1, 0)}, marker(1, 7, true),
-				{base: 2, attrs: transactional, producer: 7, records: values(1, 2)}, marker(3, 7, false),
-				{base: 4, attrs: transactional, producer: 7, records: values(1, 4)}, marker(5, 7, true),
-			},
-			aborted: []fetch.ResponseTransaction{aborted(7, 2)},
-			want:    []int64{0, 4}, next: 6,
-		},
-		"an unlisted order of aborts, two producers": {
-			from: 0,
-			batches: []logBatch{
-				{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
-				{base: 1, attrs: transactional, producer: 8, records: values(1, 1)},
-				marker(2, 7, false),
-				{base: 3, attrs: transactional, producer: 7, records: values(1, 3)},
-				marker(4, 8, false), marker(5, 7, true),
-			},
-			aborted: []fetch.ResponseTransaction{aborted(8, 1), aborted(7, 0)},
-			want:    []int64{3}, next: 6,
-		},
-		"an aborted producer's plain records count": {
-			from: 0,
-			batches: []logBatch{
-				{base: 0, attrs: transactional, producer: 7, records: values(1, 0)},
-				{base: 1, producer: 7, records: values(1, 1)},
-			},
-			aborted: []fetch.ResponseTransaction{aborted(7, 0)},
-			want:    []int64{1}, next: 2,
-		},
-		"an abort's marker comes first, its records came before": {
-			from: 3,
-			batches: []logBatch{
-				marker(3, 7, false),
-				{base: 4, attrs: transactional, producer: 7, records: values(1, 4)}, marker(5, 7, true),
-			},
-			aborted: []fetch.ResponseTransaction{aborted(7, 2)},
-			want:    []int64{4}, next: 6,
-		},
-		"nothing but a marker":   {from: 3, batches: []logBatch{marker(3, 7, true)}, next: 4},
-		"a marker compacted out": {from: 3, batches: []logBatch{{base: 3, attrs: control | transactional}}, next: 4},
-	} {
+	for name, tc := range partitionLogs {
 		t.Run(name, func(t *testing.T) {
 			var raw []byte
 			for _, b := range tc.batches {

@@ -44,10 +44,10 @@ func (b *bubble) raw(records ...*kgo.Record) []change {
 }
 
 // row changes a user in the database, with more columns than the name.
-func (b *bubble) row(user, name, columns string) change {
+func (b *bubble) row(user, name, columns string) {
 	b.rows[user] = name
 	value := fmt.Sprintf(`{"before":null,"after":{"id":%s,"full_name":%q%s},"op":"u"}`, user, name, columns)
-	return b.send(user, keyOf(user), []byte(value), name)
+	b.send(user, keyOf(user), []byte(value), name)
 }
 
 func keyOf(user string) string { return fmt.Sprintf(`{"id":%s}`, user) }

@@ -29,7 +29,7 @@ var (
 // every user is right (G1), the dead letters are exactly the poison that was
 // planted (G4), and nothing personal was said (G8).
 //
-// One schedule again: go test ./consumer -run TestChaos -seed N
+// This runs one schedule again: go test ./consumer -run TestChaos -seed N.
 func TestChaos(t *testing.T) {
 	n := *schedules
 	if n == 0 {

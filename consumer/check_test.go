@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,20 +11,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// with returns base with other values for some keys.
+func with(base map[string]string, pairs ...string) map[string]string {
+	m := maps.Clone(base)
+	for pair := range slices.Chunk(pairs, 2) {
+		m[pair[0]] = pair[1]
+	}
+	return m
+}
+
 func TestCheck(t *testing.T) {
 	const day, week = "86400000", "604800000"
 	good := map[string]string{"cleanup.policy": "compact", "min.compaction.lag.ms": day, "delete.retention.ms": day, "max.message.bytes": "1000000"}
 	letters := map[string]string{"cleanup.policy": "delete", "retention.ms": week, "max.message.bytes": "1001024"}
-	with := func(base map[string]string, kv ...string) map[string]string {
-		m := map[string]string{}
-		for k, v := range base {
-			m[k] = v
-		}
-		for i := 0; i < len(kv); i += 2 {
-			m[kv[i]] = kv[i+1]
-		}
-		return m
-	}
 	for name, tc := range map[string]struct {
 		source, letters map[string]string // nil: the topic does not exist
 		dead            string

@@ -78,7 +78,7 @@ func FuzzParseNote(f *testing.F) {
 // TestInherit is what a new owner believes of the last one (G1).
 func TestInherit(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return now.Add(d) }
+	at := now.Add
 	for name, test := range map[string]struct {
 		metadata string
 		end      int64
@@ -267,12 +267,18 @@ func TestAnswersAreTakenByPartition(t *testing.T) {
 		"one not answered": {codes: map[TopicPartition]kafka.Error{zero: -1}, committed: []int64{10, 20}, lease: true, again: true},
 		"none answered":    {codes: map[TopicPartition]kafka.Error{zero: -1, one: -1}, committed: []int64{10, 10}, again: true},
 		"no answer":        {err: errors.New("connection lost"), committed: []int64{10, 10}, again: true},
-		"the generation over": {codes: map[TopicPartition]kafka.Error{zero: kafka.IllegalGeneration, one: kafka.IllegalGeneration},
-			committed: []int64{10, 10}, ended: true},
-		"not a member any more": {codes: map[TopicPartition]kafka.Error{zero: kafka.UnknownMemberId, one: kafka.UnknownMemberId},
-			committed: []int64{10, 10}, ended: true},
-		"another one of that name": {codes: map[TopicPartition]kafka.Error{zero: kafka.FencedInstanceID, one: kafka.FencedInstanceID},
-			committed: []int64{10, 10}, ended: true},
+		"the generation over": {
+			codes:     map[TopicPartition]kafka.Error{zero: kafka.IllegalGeneration, one: kafka.IllegalGeneration},
+			committed: []int64{10, 10}, ended: true,
+		},
+		"not a member any more": {
+			codes:     map[TopicPartition]kafka.Error{zero: kafka.UnknownMemberId, one: kafka.UnknownMemberId},
+			committed: []int64{10, 10}, ended: true,
+		},
+		"another one of that name": {
+			codes:     map[TopicPartition]kafka.Error{zero: kafka.FencedInstanceID, one: kafka.FencedInstanceID},
+			committed: []int64{10, 10}, ended: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -306,19 +312,19 @@ func TestCommitsInTime(t *testing.T) {
 		r := requests{err: errors.New("connection lost")}
 		p := part(0, -1, 20, 0)
 		g := proving(t, &r, p)
+		happens := map[time.Duration]func(){
+			300 * time.Millisecond:  func() { r.err = nil },
+			2 * time.Second:         func() { p.front.advance(21) },
+			2500 * time.Millisecond: func() { p.front.advance(22) },
+		}
 		began := time.Now()
 		var at []time.Duration
-		for now := began; now.Sub(began) < 9*time.Second; now = time.Now() {
-			switch now.Sub(began) {
-			case 300 * time.Millisecond:
-				r.err = nil
-			case 2 * time.Second:
-				p.front.advance(21)
-			case 2500 * time.Millisecond:
-				p.front.advance(22)
+		for passed := time.Duration(0); passed < 9*time.Second; passed = time.Since(began) {
+			if now := happens[passed]; now != nil {
+				now()
 			}
 			if g.turn() {
-				at = append(at, now.Sub(began))
+				at = append(at, passed)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

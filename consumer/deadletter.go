@@ -201,13 +201,13 @@ func (d *deadLetters) produce(ctx context.Context, r event.Record) error {
 	if err != nil {
 		return fmt.Errorf("produce to %s/%d: %w", d.topic, id, err)
 	}
-	for _, t := range res.(*produce.Response).Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode != 0 {
-				return fmt.Errorf("produce to %s/%d: %w", d.topic, id, kafka.Error(p.ErrorCode))
-			}
-			return nil
-		}
+	// One partition was asked, so one answers.
+	topics := res.(*produce.Response).Topics
+	if len(topics) == 0 || len(topics[0].Partitions) == 0 {
+		return fmt.Errorf("produce to %s/%d: no answer", d.topic, id)
 	}
-	return fmt.Errorf("produce to %s/%d: no answer", d.topic, id)
+	if code := topics[0].Partitions[0].ErrorCode; code != 0 {
+		return fmt.Errorf("produce to %s/%d: %w", d.topic, id, kafka.Error(code))
+	}
+	return nil
 }

@@ -1,21 +1,14 @@
 package consumer
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,7 +17,7 @@ import (
 func TestFetchAllPartitionsOfAllLeaders(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		for p := range int32(4) {
-			k.produce(record("users", p, "a"), record("users", p, "b"))
+			k.produce(record(p, "a"), record(p, "b"))
 		}
 		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 1, 3: 0})
 		want := map[int][]string{0: {"a", "b"}, 1: {"a", "b"}, 2: {"b"}, 3: {"a", "b"}}
@@ -38,9 +31,9 @@ func TestFetchWaitsForResume(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		budget := NewBudget(4 << 20)
 		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0}, func(c *fetchConfig) { c.Budget = budget })
-		k.produce(record("users", 0, "a"))
+		k.produce(record(0, "a"))
 		first := awaitRecords(t, r)
-		k.produce(record("users", 0, "b"), record("users", 1, "c"))
+		k.produce(record(0, "b"), record(1, "c"))
 		second := awaitRecords(t, r)
 		if second.Partition != 1 {
 			t.Fatalf("partition %d was fetched while its batch was unread", second.Partition)
@@ -86,7 +79,7 @@ func awaitRecords(t *testing.T, r *reader) fetched {
 func TestFetchReturnsSoonAfterResume(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		for range 100 {
-			k.produce(record("users", 0, strings.Repeat("x", 1000)))
+			k.produce(record(0, strings.Repeat("x", 1000)))
 		}
 		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0}, func(c *fetchConfig) { c.MaxBytes = 1000 })
 		r.next(5 * time.Second)
@@ -105,7 +98,7 @@ func TestFetchFollowsTheLeader(t *testing.T) {
 			if err := k.MoveTopicPartition("users", int32(i%2), int32(i/2%2)); err != nil {
 				t.Fatal(err)
 			}
-			k.produce(record("users", 0, fmt.Sprintf("%02d", i)), record("users", 1, fmt.Sprintf("%02d", i)))
+			k.produce(record(0, fmt.Sprintf("%02d", i)), record(1, fmt.Sprintf("%02d", i)))
 			got := r.values(2, 15*time.Second)
 			if len(got[0]) != 1 || len(got[1]) != 1 || got[0][0] != fmt.Sprintf("%02d", i) {
 				t.Fatalf("move %d: %v", i, got)
@@ -117,102 +110,16 @@ func TestFetchFollowsTheLeader(t *testing.T) {
 func TestFetchRecoversFromHalfOpenConnections(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0})
-		k.produce(record("users", 0, "a"), record("users", 1, "a"))
+		k.produce(record(0, "a"), record(1, "a"))
 		r.values(2, 5*time.Second)
 		k.sever()
-		k.produce(record("users", 0, "b"), record("users", 1, "b"))
+		k.produce(record(0, "b"), record(1, "b"))
 		start := time.Now()
 		r.values(2, 20*time.Second)
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("recovered after %v", took)
 		}
 	}, kfake.SeedTopics(2, "users"))
-}
-
-func TestFetchHaltsBelowTheLogStart(t *testing.T) {
-	inKafka(t, func(t *testing.T, k *fakeKafka) {
-		for range 5 {
-			k.produce(record("users", 0, "lost"))
-		}
-		if err := k.DeleteRecords("users", 0, 3); err != nil {
-			t.Fatal(err)
-		}
-		k.produce(record("users", 1, "kept"))
-		r := k.read(k.client("users"), map[int]int64{0: 2, 1: 0})
-		wantHalt(t, r, haltError{TopicPartition{"users", 0}, haltBelow, 2, 3, 5}, map[int]string{1: "kept"})
-	}, kfake.SeedTopics(2, "users"))
-}
-
-func TestFetchHaltsAboveTheLogEnd(t *testing.T) {
-	inKafka(t, func(t *testing.T, k *fakeKafka) {
-		k.produce(record("users", 0, "a"), record("users", 1, "kept"))
-		r := k.read(k.client("users"), map[int]int64{0: 7, 1: 0})
-		wantHalt(t, r, haltError{TopicPartition{"users", 0}, haltAbove, 7, 0, 1}, map[int]string{1: "kept"})
-	}, kfake.SeedTopics(2, "users"))
-}
-
-// wantHalt reads until a halt and the records have come, and checks that nothing
-// comes after the halt.
-func wantHalt(t *testing.T, r *reader, want haltError, records map[int]string) {
-	t.Helper()
-	halts := 0
-	for halts == 0 || len(records) > 0 {
-		got := r.next(2 * time.Minute)
-		if got.Err == nil {
-			if records[got.Partition] != string(got.Records[0].Value) {
-				t.Fatalf("unexpected %+v", got)
-			}
-			delete(records, got.Partition)
-			continue
-		}
-		halts++
-		halt, ok := errors.AsType[*haltError](got.Err)
-		if !ok || *halt != want {
-			t.Fatalf("halted with %+v, want %+v", got.Err, want)
-		}
-	}
-	select {
-	case got := <-r.out:
-		if got.Partition == want.Partition {
-			t.Fatalf("after the halt: %+v", got)
-		}
-	case <-time.After(time.Minute):
-	}
-}
-
-func TestFetchHaltsWhenTheTopicIsGone(t *testing.T) {
-	inKafka(t, func(t *testing.T, k *fakeKafka) {
-		r := k.read(k.client("users"), map[int]int64{0: 0})
-		k.produce(record("users", 0, "a"))
-		r.values(1, 5*time.Second)
-		if err := k.DeleteTopic("users"); err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		wantHalt(t, r, haltError{TopicPartition: TopicPartition{"users", 0}, Reason: haltGone, Offset: 1}, nil)
-		if took := time.Since(start); took < goneAfter {
-			t.Errorf("gave the topic up after %v", took)
-		}
-	}, kfake.SeedTopics(1, "users"))
-}
-
-// A new topic of the same name accepts the old offsets. What gives it away is
-// that the last record read is another one now.
-func TestFetchHaltsWhenTheTopicIsRecreated(t *testing.T) {
-	inKafka(t, func(t *testing.T, k *fakeKafka) {
-		r := k.read(k.client("users"), map[int]int64{0: 0})
-		k.produce(record("users", 0, "a"))
-		r.values(1, 5*time.Second)
-		if err := k.DeleteTopic("users"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(3 * time.Second) // long enough to be noticed, too short to give up
-		if err := k.CreateTopic("users", 1, nil); err != nil {
-			t.Fatal(err)
-		}
-		k.produce(record("users", 0, "new a"), record("users", 0, "new b"))
-		wantHalt(t, r, haltError{TopicPartition: TopicPartition{"users", 0}, Reason: haltRecreated, Offset: 1}, nil)
-	}, kfake.SeedTopics(1, "users"))
 }
 
 // cannedFetch answers fetches of one partition of "users" from an offset on with
@@ -260,24 +167,6 @@ func TestFetchPassesEmptyBatches(t *testing.T) {
 	}, kfake.SeedTopics(1, "users"))
 }
 
-func TestFetchHaltsTheCorruptPartitionOnly(t *testing.T) {
-	inKafka(t, func(t *testing.T, k *fakeKafka) {
-		for p := range int32(3) {
-			if err := k.MoveTopicPartition("users", p, 0); err != nil {
-				t.Fatal(err)
-			}
-		}
-		rotten := logBatch{base: 0, records: values(1, 0)}.encode()
-		rotten[len(rotten)-2] ^= 1 // the checksum no longer fits
-		cannedFetch(k, 1, 0, 1, func(int64) []byte { return rotten })
-		k.produce(record("users", 0, "a"), record("users", 2, "a"))
-		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0})
-		wantHalt(t, r, haltError{TopicPartition: TopicPartition{"users", 1}, Reason: haltCorrupt}, map[int]string{0: "a", 2: "a"})
-		k.produce(record("users", 0, "b"), record("users", 2, "b"))
-		r.values(2, 5*time.Second)
-	}, kfake.SeedTopics(3, "users"))
-}
-
 func TestFetchDeliversCommittedTransactionsOnly(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		p := k.producer(kgo.TransactionalID("x"))
@@ -289,7 +178,7 @@ func TestFetchDeliversCommittedTransactionsOnly(t *testing.T) {
 			if err := p.BeginTransaction(); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.ProduceSync(t.Context(), record("users", 0, v)).FirstErr(); err != nil {
+			if err := p.ProduceSync(t.Context(), record(0, v)).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 			if err := p.EndTransaction(t.Context(), end); err != nil {
@@ -314,7 +203,7 @@ func TestFetchRotates(t *testing.T) {
 		synctest.Wait() // until all have their leader
 		for p := range int32(4) {
 			for range 20 {
-				k.produce(record("users", p, strings.Repeat("x", 1000)))
+				k.produce(record(p, strings.Repeat("x", 1000)))
 			}
 		}
 		seen := map[int]int{}
@@ -332,7 +221,7 @@ func TestFetchRotates(t *testing.T) {
 func TestRefetch(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		for _, v := range []string{"a", "b", "c"} {
-			k.produce(record("users", 0, v))
+			k.produce(record(0, v))
 		}
 		c := k.client("users")
 		r, err := c.refetch(t.Context(), "users", 0, 1)
@@ -361,7 +250,7 @@ func TestRefetch(t *testing.T) {
 func TestFetchKeepsToItsBudget(t *testing.T) {
 	inKafka(t, func(t *testing.T, k *fakeKafka) {
 		for p := range int32(3) {
-			k.produce(record("users", p, strings.Repeat("x", 5000)))
+			k.produce(record(p, strings.Repeat("x", 5000)))
 		}
 		r := k.read(k.client("users"), map[int]int64{0: 0, 1: 0, 2: 0}, func(c *fetchConfig) {
 			c.MaxBytes, c.Budget = 2000, NewBudget(6000)
@@ -397,7 +286,7 @@ func TestFetchHonoursThrottling(t *testing.T) {
 			return resp, nil, true
 		})
 		r := k.read(k.client("users"), map[int]int64{0: 0})
-		k.produce(record("users", 0, "a"))
+		k.produce(record(0, "a"))
 		r.values(1, time.Minute)
 		r.stop()
 		synctest.Wait()
@@ -405,37 +294,4 @@ func TestFetchHonoursThrottling(t *testing.T) {
 			t.Errorf("asked again after %v", paused)
 		}
 	}, kfake.SeedTopics(1, "users"))
-}
-
-func TestWhatAFailureBlames(t *testing.T) {
-	const nobody, data, maybe = "nobody", "data", "maybe the data"
-	for _, tc := range []struct {
-		err  error
-		want string
-	}{
-		{errors.New("crc32 checksum mismatch"), data},
-		{errUnknownBatch, data},
-		{kafka.InvalidMessage, data},
-		{io.ErrUnexpectedEOF, maybe}, // also what a truncated gzip block gives
-		{io.EOF, maybe},
-		{kafka.NotLeaderForPartition, nobody},
-		{kafka.OffsetOutOfRange, nobody},
-		{fetch.NewError(protocol.NewErrNoTopic("users")), nobody},
-		{context.DeadlineExceeded, nobody},
-		{context.Canceled, nobody},
-		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, nobody},
-		{net.ErrClosed, nobody},
-		{io.ErrClosedPipe, nobody},
-	} {
-		got := nobody
-		switch err := fmt.Errorf("fetch: %w", tc.err); {
-		case undecodable(err):
-			got = data
-		case suspicious(err):
-			got = maybe
-		}
-		if got != tc.want {
-			t.Errorf("%v blames %s, want %s", tc.err, got, tc.want)
-		}
-	}
 }

@@ -202,8 +202,10 @@ func (g *generation) ended(e ended) {
 		outcome = e.err.Error()
 	}
 	c := e.call
-	g.p.trace(Trace{Kind: TraceCalled, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset,
-		User: c.Payload.User, Outcome: outcome})
+	g.p.trace(Trace{
+		Kind: TraceCalled, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset,
+		User: c.Payload.User, Outcome: outcome,
+	})
 }
 
 // showEvery is how often gauges are brought up to date.

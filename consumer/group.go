@@ -149,17 +149,22 @@ func (p *Pipeline) member(ctx, hard context.Context, topics []string) error {
 	}
 	wg.Wait()
 	if member != "" {
-		// kafka-go leaves the group from some of its ways out only. A ghost would
-		// hold its partitions for a session timeout; leaving twice does no harm.
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
-		defer cancel()
-		if err := p.cfg.Client.LeaveGroup(bye, p.cfg.Group, member); err != nil {
-			p.cfg.Metrics.Consumer.Errors.Of("leave").Inc()
-			p.cfg.Log.Warn("leaving the group failed; its partitions are handed on when the session ends", "error", err)
-		}
+		p.signOff(ctx, member)
 	}
 	p.missing(errors.New("left the group"))
 	return nil
+}
+
+// signOff tells the group that member is gone, whether or not it was told before:
+// kafka-go leaves the group from some of its ways out only. A ghost would hold its
+// partitions for a session timeout; leaving twice does no harm.
+func (p *Pipeline) signOff(ctx context.Context, member string) {
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+	defer cancel()
+	if err := p.cfg.Client.LeaveGroup(bye, p.cfg.Group, member); err != nil {
+		p.cfg.Metrics.Consumer.Errors.Of("leave").Inc()
+		p.cfg.Log.Warn("leaving the group failed; its partitions are handed on when the session ends", "error", err)
+	}
 }
 
 // leave closes cg, which drains the generation and leaves the group. A join that

@@ -121,8 +121,8 @@ func (k *fakeKafka) produce(records ...*kgo.Record) {
 	}
 }
 
-func record(topic string, partition int32, value string) *kgo.Record {
-	return &kgo.Record{Topic: topic, Partition: partition, Key: []byte("k"), Value: []byte(value)}
+func record(partition int32, value string) *kgo.Record {
+	return &kgo.Record{Topic: "users", Partition: partition, Key: []byte("k"), Value: []byte(value)}
 }
 
 // reader is the other end of a fetcher.

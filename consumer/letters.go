@@ -49,8 +49,10 @@ func (g *generation) wrote(s sentLetter) {
 // deadLetter writes l: one record, or each undecodable one of a run. It runs on a
 // goroutine of its own.
 func (g *generation) deadLetter(ctx context.Context, l *usync.Letter) error {
-	entry := letter{Position: l.From, Destination: g.Destination, Reason: l.Reason, Code: l.Code, Field: l.Field,
-		Attempts: l.Attempts, FailedAt: l.Failed}
+	entry := letter{
+		Position: l.From, Destination: g.Destination, Reason: l.Reason, Code: l.Code, Field: l.Field,
+		Attempts: l.Attempts, FailedAt: l.Failed,
+	}
 	if l.Change != nil {
 		entry.SourceTime, entry.Key, entry.Columns = l.Change.Source, []byte(l.Change.User), l.Change.Columns
 		return g.p.dead.write(ctx, entry)

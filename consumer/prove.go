@@ -74,8 +74,10 @@ func (g *generation) answered(a commitAnswer) {
 			m.Errors.Of("commit").Inc()
 			outcome = code.Title()
 		}
-		g.p.trace(Trace{Kind: TraceCommit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
-			Generation: int(g.gen.ID), Member: g.gen.MemberID})
+		g.p.trace(Trace{
+			Kind: TraceCommit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
+			Generation: int(g.gen.ID), Member: g.gen.MemberID,
+		})
 	}
 }
 

@@ -68,10 +68,14 @@ func inputs() []input {
 		{name: "UUID", key: quote(uuid), value: after(`"`+uuid+`"`, "u"), user: uuid, has: "u"},
 		{name: "1 MB name", key: key(4), value: after("4", megabyte), user: "4", has: megabyte[:250]},
 		{name: "name in all scripts", key: key(5), value: after("5", "Žofie 李 😀"), user: "5", has: "Žofie 李 😀"},
-		{name: "ID too long for TapTalk", key: quote(long), value: after(`"`+long+`"`, "long"), user: long, has: "long",
-			letters: [2]string{"invalid_payload: too_long (field xcUserID)", ""}},
-		{name: "no name", key: key(6), value: []byte(`{"after":{"id":6,"full_name":null},"op":"u"}`),
-			letters: [2]string{"invalid_payload: missing (field fullName)", ""}},
+		{
+			name: "ID too long for TapTalk", key: quote(long), value: after(`"`+long+`"`, "long"), user: long, has: "long",
+			letters: [2]string{"invalid_payload: too_long (field xcUserID)", ""},
+		},
+		{
+			name: "no name", key: key(6), value: []byte(`{"after":{"id":6,"full_name":null},"op":"u"}`),
+			letters: [2]string{"invalid_payload: missing (field fullName)", ""},
+		},
 	}
 }
 
@@ -137,7 +141,7 @@ func (b *bubble) limit(topic string, size int) {
 	res := kmsg.NewIncrementalAlterConfigsRequestResource()
 	res.ResourceType, res.ResourceName = kmsg.ConfigResourceTypeTopic, topic
 	cfg := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	cfg.Name, cfg.Value = "max.message.bytes", kmsg.StringPtr(fmt.Sprint(size))
+	cfg.Name, cfg.Value = "max.message.bytes", new(fmt.Sprint(size))
 	res.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{cfg}
 	req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{res}
 	answer, err := req.RequestWith(b.t.Context(), b.out)

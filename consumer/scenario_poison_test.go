@@ -60,8 +60,10 @@ func TestOnePoisonUser(t *testing.T) {
 		b.reject(poison)
 		b.writeAll(numbers(1, 4999)...)
 		key, value := `{"id":5000}`, `{"before":null,"after":{"id":5000,"full_name":"`+planted+`","other":[1]},"source":{"ts_ms":1767225600123},"op":"c"}`
-		c := b.raw(&kgo.Record{Partition: b.partitionOf(poison), Key: []byte(key), Value: []byte(value),
-			Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte("7")}}})[0]
+		c := b.raw(&kgo.Record{
+			Partition: b.partitionOf(poison), Key: []byte(key), Value: []byte(value),
+			Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte("7")}},
+		})[0]
 		b.ledger.wrote(c, poison, false)
 		b.rows[poison] = planted
 		b.writeAll(numbers(5001, 10_000)...)

@@ -150,67 +150,71 @@ func TestUnavailableValueFails(t *testing.T) {
 	})
 }
 
+// fillings are what may have become of the change before one whose bio is not
+// known, and the bio that is sent then.
+var fillings = []struct {
+	name  string
+	setup func(b *bubble)
+	want  string
+}{
+	{"superseded while it waited", func(b *bubble) {
+		b.row("1", name(1), known)
+		b.row("1", name(2), `,"bio":`+shapes["array"])
+		b.startBios(nil)
+	}, "known"},
+	{"superseded twice", func(b *bubble) {
+		b.row("1", name(1), known)
+		b.row("1", name(2), `,"bio":`+shapes["text"])
+		b.row("1", name(3), `,"bio":`+shapes["bytes"])
+		b.startBios(nil)
+	}, "known"},
+	{"failed", func(b *bubble) {
+		b.tap.SetRules(taptalktest.Rule{Status: 503, For: 20 * time.Second})
+		b.hap.SetRules(haptiktest.Rule{Status: 503, For: 20 * time.Second})
+		b.row("1", name(1), known)
+		b.startBios(nil)
+		time.Sleep(10 * time.Second)
+		b.row("1", name(2), `,"bio":`+shapes["text"])
+	}, "known"},
+	{"in flight, and delivered", func(b *bubble) {
+		b.latency(5 * time.Second)
+		b.row("1", name(1), known)
+		b.startBios(nil)
+		time.Sleep(3 * time.Second)
+		b.row("1", name(2), `,"bio":`+shapes["bytes"])
+	}, "known"},
+	{"in flight, and without an answer", func(b *bubble) {
+		b.tap.SetRules(taptalktest.Rule{Answer: taptalktest.Hang, For: 2 * time.Second})
+		b.hap.SetRules(haptiktest.Rule{Answer: haptiktest.Hang, For: 2 * time.Second})
+		b.row("1", name(1), known)
+		b.startBios(nil)
+		time.Sleep(5 * time.Second)
+		b.row("1", name(2), `,"bio":`+shapes["text"])
+	}, "known"},
+	{"before, in the record itself", func(b *bubble) {
+		b.startBios(nil)
+		b.rows["1"] = name(2)
+		b.send("1", keyOf("1"), fmt.Appendf(nil, `{"before":{"id":1,"full_name":"x","bio":"known"},"after":{"id":1,"full_name":%q,"bio":%s},"op":"u"}`,
+			name(2), shapes["text"]), name(2))
+	}, "known"},
+	{"deleted in between", func(b *bubble) {
+		b.row("1", name(1), known)
+		b.delete("1")
+		b.row("1", name(2), `,"bio":`+shapes["text"])
+		b.startBios(nil)
+	}, "-"},
+	{"NULL since", func(b *bubble) {
+		b.row("1", name(1), known)
+		b.row("1", name(2), `,"bio":null`)
+		b.row("1", name(3), `,"bio":`+shapes["text"])
+		b.startBios(nil)
+	}, ""},
+}
+
 // TestUnavailableValueIsFilledIn takes a value that is not known from the change
 // before it, whatever had become of that.
 func TestUnavailableValueIsFilledIn(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		setup func(b *bubble)
-		want  string
-	}{
-		{"superseded while it waited", func(b *bubble) {
-			b.row("1", name(1), known)
-			b.row("1", name(2), `,"bio":`+shapes["array"])
-			b.startBios(nil)
-		}, "known"},
-		{"superseded twice", func(b *bubble) {
-			b.row("1", name(1), known)
-			b.row("1", name(2), `,"bio":`+shapes["text"])
-			b.row("1", name(3), `,"bio":`+shapes["bytes"])
-			b.startBios(nil)
-		}, "known"},
-		{"failed", func(b *bubble) {
-			b.tap.SetRules(taptalktest.Rule{Status: 503, For: 20 * time.Second})
-			b.hap.SetRules(haptiktest.Rule{Status: 503, For: 20 * time.Second})
-			b.row("1", name(1), known)
-			b.startBios(nil)
-			time.Sleep(10 * time.Second)
-			b.row("1", name(2), `,"bio":`+shapes["text"])
-		}, "known"},
-		{"in flight, and delivered", func(b *bubble) {
-			b.latency(5 * time.Second)
-			b.row("1", name(1), known)
-			b.startBios(nil)
-			time.Sleep(3 * time.Second)
-			b.row("1", name(2), `,"bio":`+shapes["bytes"])
-		}, "known"},
-		{"in flight, and without an answer", func(b *bubble) {
-			b.tap.SetRules(taptalktest.Rule{Answer: taptalktest.Hang, For: 2 * time.Second})
-			b.hap.SetRules(haptiktest.Rule{Answer: haptiktest.Hang, For: 2 * time.Second})
-			b.row("1", name(1), known)
-			b.startBios(nil)
-			time.Sleep(5 * time.Second)
-			b.row("1", name(2), `,"bio":`+shapes["text"])
-		}, "known"},
-		{"before, in the record itself", func(b *bubble) {
-			b.startBios(nil)
-			b.rows["1"] = name(2)
-			b.send("1", keyOf("1"), fmt.Appendf(nil, `{"before":{"id":1,"full_name":"x","bio":"known"},"after":{"id":1,"full_name":%q,"bio":%s},"op":"u"}`,
-				name(2), shapes["text"]), name(2))
-		}, "known"},
-		{"deleted in between", func(b *bubble) {
-			b.row("1", name(1), known)
-			b.delete("1")
-			b.row("1", name(2), `,"bio":`+shapes["text"])
-			b.startBios(nil)
-		}, "-"},
-		{"NULL since", func(b *bubble) {
-			b.row("1", name(1), known)
-			b.row("1", name(2), `,"bio":null`)
-			b.row("1", name(3), `,"bio":`+shapes["text"])
-			b.startBios(nil)
-		}, ""},
-	} {
+	for _, c := range fillings {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, 1, func(b *bubble) {
 				c.setup(b)

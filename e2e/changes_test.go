@@ -56,9 +56,9 @@ func TestTwentyThousandChanges(t *testing.T) {
 	at := time.Now()
 	killed.Kill()
 
+	defer watch.check(book) // also when something else was wrong
 	book.Settle(t, d)
 	added.Stop()
-	watch.check(book)
 	for _, destination := range worker.Destinations {
 		byKill := 0
 		for _, s := range stale(d.Vendors, book, destination) {

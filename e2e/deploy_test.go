@@ -15,7 +15,8 @@ import (
 func deploy(t *testing.T, partitions int) *worker.Deployment {
 	t.Helper()
 	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}), Vendors: worker.NewVendors(t), Config: worker.Config{}}
-	create(t, d.Broker, "users", partitions, nil)
+	// Uncompressed, so that a backlog takes more than one fetch to read.
+	create(t, d.Broker, "users", partitions, map[string]string{"compression.type": "uncompressed"})
 	create(t, d.Broker, "dead", 1, nil)
 	// A new broker has no coordinator until someone asks for one, and a worker that
 	// is told so waits five seconds before it joins.

@@ -2,13 +2,11 @@ package sync
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
-
-	"usersync/metrics"
 )
 
 // TestContrast holds the two remembered successes against a list of all of them.
@@ -97,20 +95,18 @@ func (w *world) outage(err *CallError, but ...string) *[]*Call {
 	var calls []*Call
 	w.answer = func(c *Call) reply {
 		calls = append(calls, c)
-		for _, user := range but {
-			if c.user.id == user {
-				return okay()
-			}
+		if slices.Contains(but, c.user.id) {
+			return okay()
 		}
 		return fails(err)
 	}
 	return &calls
 }
 
-// traffic lets d pass while user is written every interval.
-func (w *world) traffic(user string, interval, d time.Duration) {
+// traffic lets d pass while a good user is written every interval.
+func (w *world) traffic(interval, d time.Duration) {
 	for until := w.now.Add(d); w.now.Before(until); w.run(interval) {
-		w.write(user, fmt.Sprint(len(w.log)))
+		w.write("good", fmt.Sprint(len(w.log)))
 	}
 }
 
@@ -122,7 +118,7 @@ func TestPoison(t *testing.T) {
 			w := newWorld()
 			calls := w.outage(err, "good")
 			w.write("bad", "v")
-			w.traffic("good", 100*time.Millisecond, 30*time.Second)
+			w.traffic(100*time.Millisecond, 30*time.Second)
 			w.run(time.Minute)
 			if len(w.letters) != 1 || w.letters[0].Reason != err.Verdict.String() || w.letters[0].Code != err.Code || w.letters[0].Field != err.Field {
 				t.Fatalf("letters %+v", w.letters)
@@ -180,120 +176,20 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestNobodyToCompareWith: a lonely record is not given up before something else
-// has been delivered; what was delivered last is then sent again to compare (G4).
-func TestNobodyToCompareWith(t *testing.T) {
-	for _, err := range []*CallError{rejected, down} {
-		t.Run(err.Verdict.String(), func(t *testing.T) {
-			w := newWorld()
-			calls := w.outage(err, "good")
-			w.write("bad", "v")
-			w.run(24 * time.Hour)
-			if len(w.letters) > 0 {
-				t.Fatal("given up although it was never shown whose fault it is")
-			}
-			w.write("good", "g")
-			w.run(time.Second)
-			*calls = nil
-			w.run(12 * time.Hour)
-			if len(w.letters) != 1 {
-				t.Errorf("%d letters after a control call was possible", len(w.letters))
-			}
-			controls := 0
-			for _, c := range *calls {
-				if c.user.id == "good" {
-					controls++
-				}
-			}
-			if controls == 0 {
-				t.Error("no control call")
-			}
-			w.settled(t)
-		})
-	}
-}
-
-// TestControlCallOnlyWhenNobodyIsFresh: a new arrival tells as much, and has to be
-// sent anyway.
-func TestControlCallOnlyWhenNobodyIsFresh(t *testing.T) {
-	w := newWorld()
-	w.write("old", "v")
-	w.run(time.Second)
-	calls := w.outage(down)
-	w.write("a", "v")
-	w.write("b", "v")
-	w.run(10 * time.Minute)
-	if state, _ := w.lane.State(w.now); state != "failed" {
-		t.Fatalf("the lane is %s", state)
-	}
-	control := func(c *Call) bool { return c.pending.control }
-	n := 0
-	for _, c := range *calls {
-		if control(c) {
-			n++
-		}
-	}
-	if n == 0 {
-		t.Error("no control call while only those wait that have failed")
-	}
-	for i := range 10 {
-		w.write(fmt.Sprint("new", i), "v")
-	}
-	*calls = nil
-	for len(*calls) < 10 {
-		w.run(time.Second)
-	}
-	for i, c := range *calls {
-		if control(c) || c.user.id != fmt.Sprint("new", i) {
-			t.Errorf("probe %d is of %s, want the new arrivals in turn", i, c.user.id)
-		}
-	}
-}
-
-// TestControlIsTheNewest: what is no longer the newest of its user is never sent
-// to compare with (G3).
-func TestControlIsTheNewest(t *testing.T) {
-	for name, forget := range map[string]func(w *world){
-		"a newer change": func(w *world) { w.write("old", "v2") },
-		"a delete":       func(w *world) { w.write("old", nil) },
-		"a revoke":       func(w *world) { w.lane.Drop(); w.owner++; w.write("bad", "again") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld()
-			w.write("old", "v1")
-			w.run(time.Second)
-			calls := w.outage(down)
-			w.write("bad", "v")
-			w.run(time.Second)
-			forget(w)
-			*calls = nil
-			w.run(time.Hour)
-			if len(*calls) == 0 {
-				t.Fatal("no probes")
-			}
-			for _, c := range *calls {
-				if string(c.Payload.Body) == "v1" {
-					t.Fatal("the old payload was sent again")
-				}
-			}
-		})
-	}
-}
-
 // TestExhausted: a user's failures count only for as long as others succeed, and
 // a change that comes faster than the retries does not start it all over.
 func TestExhausted(t *testing.T) {
 	w := newWorld()
 	w.outage(down, "good")
 	w.write("bad", "v")
-	w.traffic("good", time.Second, 10*time.Minute)
+	w.traffic(time.Second, 10*time.Minute)
 	calls := w.outage(down)
-	w.traffic("good", time.Minute, time.Hour)
+	w.traffic(time.Minute, time.Hour)
 	if len(*calls) == 0 || len(w.letters) > 0 {
 		t.Fatalf("%d calls, %d letters in an outage", len(*calls), len(w.letters))
 	}
 	w.outage(down, "good")
-	w.traffic("good", time.Second, 4*time.Minute)
+	w.traffic(time.Second, 4*time.Minute)
 	if len(w.letters) > 0 {
 		t.Fatal("given up although others succeeded for less than 15 minutes")
 	}
@@ -323,80 +219,22 @@ func TestTakenBack(t *testing.T) {
 		return okay()
 	}
 	w.write("flaky", "v")
-	w.traffic("good", 100*time.Millisecond, time.Second)
-	if !w.lane.blame.believed.After(w.now) {
+	w.traffic(100*time.Millisecond, time.Second)
+	if !w.lane.blame.believed[Rejected].After(w.now) {
 		t.Fatal("its rejections are still believed")
 	}
 	w.write("bad", "v")
-	w.traffic("good", time.Second, 14*time.Minute)
+	w.traffic(time.Second, 14*time.Minute)
 	if len(w.letters) > 0 {
 		t.Fatal("given up on the word of a destination that takes its word back")
 	}
-	w.traffic("good", time.Second, 3*time.Minute)
+	w.traffic(time.Second, 3*time.Minute)
 	if len(w.letters) != 1 || w.letters[0].Reason != reasonExhausted {
 		t.Errorf("letters %+v, want one: time goes on", w.letters)
 	}
 	w.write("bad", "v2")
-	w.traffic("good", time.Second, time.Hour)
+	w.traffic(time.Second, time.Hour)
 	if len(w.letters) != 2 || w.letters[1].Reason != reasonExhausted && w.letters[1].Reason != reasonRejected {
 		t.Errorf("%d letters", len(w.letters))
 	}
-}
-
-// TestControlCallIsACall: it is throttled like any other, and waits for nobody.
-func TestControlCallIsACall(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	w := newWorld()
-	w.lane.m = metrics.New(registry, "test").For("test")
-	w.write("old", "v")
-	w.run(time.Second)
-	told := &CallError{Verdict: Failed, Code: "http_429", Throttled: true, RetryAfter: 4 * time.Minute}
-	controls := 0
-	w.answer = func(c *Call) reply {
-		if c.pending.control {
-			controls++
-			return fails(told)
-		}
-		return fails(down)
-	}
-	w.write("bad", "v")
-	for controls == 0 {
-		w.run(time.Second)
-	}
-	var calls int
-	w.answer = func(*Call) reply { calls++; return okay() }
-	w.run(4*time.Minute - 2*time.Second)
-	if calls > 0 {
-		t.Errorf("%d calls although the destination asked for four minutes", calls)
-	}
-	w.run(2 * time.Minute)
-	if calls == 0 {
-		t.Error("no call after that")
-	}
-	if got := sumOf(t, registry, "queue_wait_seconds"); got > 3600 {
-		t.Errorf("changes waited for %v s in all", got)
-	}
-	if got := sumOf(t, registry, "throttle_wait_seconds_total"); got < 200 || got > 300 {
-		t.Errorf("calls waited for the limiter for %v s, want 4 minutes", got)
-	}
-}
-
-// sumOf is the sum of a series' values or observations.
-func sumOf(t *testing.T, r *prometheus.Registry, name string) float64 {
-	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "usersync_"+name {
-			sum := 0.0
-			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
-			}
-			return sum
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
 }

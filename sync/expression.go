@@ -163,7 +163,7 @@ func (r *rewriter) rewrite(node *ast.Node) {
 	case *ast.BuiltinNode: // map, filter, ...: loops
 		r.fail(n, "unknown function %s", n.Name)
 	case *ast.UnaryNode:
-		r.unary(node, n)
+		r.unary(n)
 	case *ast.BinaryNode:
 		r.binary(node, n)
 	case *ast.ConditionalNode:
@@ -245,7 +245,7 @@ func (r *rewriter) first(node *ast.Node, n *ast.CallNode) {
 	}
 }
 
-func (r *rewriter) unary(node *ast.Node, n *ast.UnaryNode) {
+func (r *rewriter) unary(n *ast.UnaryNode) {
 	switch n.Operator {
 	case "not", "!":
 		r.wrap("truth", &n.Node)

@@ -34,85 +34,87 @@ var expressionRow = map[string]any{
 	"first name": "no identifier",
 }
 
+// expressionValues is what the language means, by example.
+var expressionValues = []struct {
+	src  string
+	want any
+}{
+	// A bare column comes as it is.
+	{`id`, int64(9007199254740993)},
+	{`price`, json.Number("12.50")},
+	{`full_name`, nil},
+	{`first`, expressionRow["first"]},
+	{`$env["first name"]`, "no identifier"},
+	{`first($env["first name"])`, "no identifier"},
+	{`first(first)`, expressionRow["first"]},
+	// Numbers stay exact.
+	{`id + ""`, "9007199254740993"},
+	{`"u" + max`, "u18446744073709551615"},
+	{`price + " USD"`, "12.50 USD"},
+	{`born + ""`, "2001-02-03T03:05:06Z"},
+	{`id == 9007199254740992`, false},
+	{`id == 9007199254740993`, true},
+	{`max == -1`, false},
+	{`max > 1`, true},
+	{`max == max_less`, false},
+	{`max_less < max`, true},
+	{`huge > max`, true},
+	{`huge == huge_less`, false},
+	{`price == 12.5`, true},
+	{`price >= 13`, false},
+	{`n in [1, 2]`, true},
+	{`1.5 + ""`, "1.5"},
+	{`-2`, -2},
+	// NULL is an empty text, equal to itself only, and not true.
+	{`trim(first_name + " " + last_name)`, "Ann"},
+	{`trim(full_name + " " + last_name)`, ""},
+	{`full_name == nil`, true},
+	{`full_name != "x"`, true},
+	{`full_name < 3`, false},
+	{`full_name ? "yes" : "no"`, "no"},
+	{`not full_name`, true},
+	{`full_name ?? role`, "admin"},
+	{`full_name contains "x"`, false},
+	{`full_name in ["x"]`, false},
+	{`role in full_name`, false},
+	{`upper(full_name)`, nil},
+	{`truncate(full_name, 3)`, nil},
+	{`e164(full_name, "ID")`, nil},
+	{`full_name.plan`, nil},
+	// A map is how one vocabulary is turned into another.
+	{`{"admin": "ADMIN"}[role]`, "ADMIN"},
+	{`{"user": "USER"}[role]`, nil},
+	{`{"admin": "ADMIN"}[full_name]`, nil},
+	{`{1: "ADMIN"}[n]`, "ADMIN"},
+	{`attrs.plan`, "gold"},
+	{`attrs?.plan`, "gold"},
+	{`attrs.tags[0]`, "a"},
+	{`attrs.tags[9]`, nil},
+	{`attrs.none`, nil},
+	{`role in {"admin": 1}`, true},
+	// Functions.
+	{`first(full_name, blank, role)`, "admin"},
+	{`first(full_name, blank)`, nil},
+	{`first(full_name, "Guest User")`, "Guest User"},
+	{`upper(role)`, "ADMIN"},
+	{`lower("ÄB")`, "äb"},
+	{`role | upper()`, "ADMIN"},
+	{`truncate("äöü", 2)`, "äö"},
+	{`truncate("ab cd", 3)`, "ab"},
+	{`e164(phone, "ID")`, "+628991234567"},
+	{`e164(phone, "")`, nil},
+	{`iso639_1(lang)`, "id"},
+	{`iso639_1("english")`, nil},
+	// Conditions.
+	{`active ? "A" : "B"`, "A"},
+	{`if active { "A" } else { "B" }`, "A"},
+	{`role not in ["admin"]`, false},
+	{`role matches "^ad" and role startsWith "a" and role endsWith "n"`, true},
+	{`role == 1`, false},
+}
+
 func TestExpressionValues(t *testing.T) {
-	tests := []struct {
-		src  string
-		want any
-	}{
-		// A bare column comes as it is.
-		{`id`, int64(9007199254740993)},
-		{`price`, json.Number("12.50")},
-		{`full_name`, nil},
-		{`first`, expressionRow["first"]},
-		{`$env["first name"]`, "no identifier"},
-		{`first($env["first name"])`, "no identifier"},
-		{`first(first)`, expressionRow["first"]},
-		// Numbers stay exact.
-		{`id + ""`, "9007199254740993"},
-		{`"u" + max`, "u18446744073709551615"},
-		{`price + " USD"`, "12.50 USD"},
-		{`born + ""`, "2001-02-03T03:05:06Z"},
-		{`id == 9007199254740992`, false},
-		{`id == 9007199254740993`, true},
-		{`max == -1`, false},
-		{`max > 1`, true},
-		{`max == max_less`, false},
-		{`max_less < max`, true},
-		{`huge > max`, true},
-		{`huge == huge_less`, false},
-		{`price == 12.5`, true},
-		{`price >= 13`, false},
-		{`n in [1, 2]`, true},
-		{`1.5 + ""`, "1.5"},
-		{`-2`, -2},
-		// NULL is an empty text, equal to itself only, and not true.
-		{`trim(first_name + " " + last_name)`, "Ann"},
-		{`trim(full_name + " " + last_name)`, ""},
-		{`full_name == nil`, true},
-		{`full_name != "x"`, true},
-		{`full_name < 3`, false},
-		{`full_name ? "yes" : "no"`, "no"},
-		{`not full_name`, true},
-		{`full_name ?? role`, "admin"},
-		{`full_name contains "x"`, false},
-		{`full_name in ["x"]`, false},
-		{`role in full_name`, false},
-		{`upper(full_name)`, nil},
-		{`truncate(full_name, 3)`, nil},
-		{`e164(full_name, "ID")`, nil},
-		{`full_name.plan`, nil},
-		// A map is how one vocabulary is turned into another.
-		{`{"admin": "ADMIN"}[role]`, "ADMIN"},
-		{`{"user": "USER"}[role]`, nil},
-		{`{"admin": "ADMIN"}[full_name]`, nil},
-		{`{1: "ADMIN"}[n]`, "ADMIN"},
-		{`attrs.plan`, "gold"},
-		{`attrs?.plan`, "gold"},
-		{`attrs.tags[0]`, "a"},
-		{`attrs.tags[9]`, nil},
-		{`attrs.none`, nil},
-		{`role in {"admin": 1}`, true},
-		// Functions.
-		{`first(full_name, blank, role)`, "admin"},
-		{`first(full_name, blank)`, nil},
-		{`first(full_name, "Guest User")`, "Guest User"},
-		{`upper(role)`, "ADMIN"},
-		{`lower("ÄB")`, "äb"},
-		{`role | upper()`, "ADMIN"},
-		{`truncate("äöü", 2)`, "äö"},
-		{`truncate("ab cd", 3)`, "ab"},
-		{`e164(phone, "ID")`, "+628991234567"},
-		{`e164(phone, "")`, nil},
-		{`iso639_1(lang)`, "id"},
-		{`iso639_1("english")`, nil},
-		// Conditions.
-		{`active ? "A" : "B"`, "A"},
-		{`if active { "A" } else { "B" }`, "A"},
-		{`role not in ["admin"]`, false},
-		{`role matches "^ad" and role startsWith "a" and role endsWith "n"`, true},
-		{`role == 1`, false},
-	}
-	for _, test := range tests {
+	for _, test := range expressionValues {
 		e, err := CompileExpression(test.src)
 		if err != nil {
 			t.Errorf("%s: %v", test.src, err)

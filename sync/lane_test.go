@@ -20,10 +20,7 @@ func okay() reply { return reply{takes: 20 * time.Millisecond, applied: true} }
 
 func fails(err *CallError) reply { return reply{err: err, takes: 20 * time.Millisecond} }
 
-func (w *world) settled(t interface {
-	Errorf(string, ...any)
-	Helper()
-}) {
+func (w *world) settled(t rapid.TB) {
 	t.Helper()
 	if wrong := w.wrong(); len(wrong) > 0 {
 		t.Errorf("G1: users left wrong: %v\nhistory: %v", wrong, w.history)

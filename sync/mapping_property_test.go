@@ -75,7 +75,7 @@ func checkPayload(t interface{ Fatalf(string, ...any) }, m *Mapping, c *Change) 
 		t.Fatalf("the same change gives %s and %s", p.Body, again.Body)
 	}
 	if err != nil {
-		if _, ok := err.(*InvalidError); !ok || p.Body != nil {
+		if reflect.TypeOf(err) != reflect.TypeFor[*InvalidError]() || p.Body != nil {
 			t.Fatalf("error %T with body %s", err, p.Body)
 		}
 		return nil

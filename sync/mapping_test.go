@@ -2,6 +2,7 @@ package sync
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -58,9 +59,7 @@ func mustMap(t testing.TB, c MappingConfig) *Mapping {
 // with returns the test row with columns of its own.
 func with(columns map[string]any) map[string]any {
 	row := testRow()
-	for name, v := range columns {
-		row[name] = v
-	}
+	maps.Copy(row, columns)
 	return row
 }
 
@@ -101,8 +100,13 @@ func TestPayloadNullPolicies(t *testing.T) {
 		"plan": nil, "attrs": map[string]any{"city": nil, "n": int64(7)},
 	})
 	omissions := []Omission{
-		{"email", "null"}, {"phone", "invalid"}, {"photo", "null"}, {"role", "null"}, {"lang", "invalid"},
-		{"custom.attrs", "null"}, {"custom.plan", "null"},
+		{"email", "null"},
+		{"phone", "invalid"},
+		{"photo", "null"},
+		{"role", "null"},
+		{"lang", "invalid"},
+		{"custom.attrs", "null"},
+		{"custom.plan", "null"},
 	}
 	for policy, want := range map[NullPolicy]string{
 		"": `{"userID":"42","name":"Ann Lee","email":"","phone":"","photo":"","role":"","lang":"",` +
@@ -196,7 +200,7 @@ func missing(t *testing.T, body []byte) string {
 
 func wantInvalid(t *testing.T, err error, field, code string) {
 	t.Helper()
-	if got, ok := err.(*InvalidError); !ok || *got != (InvalidError{Field: field, Code: code}) {
+	if !reflect.DeepEqual(err, error(&InvalidError{Field: field, Code: code})) {
 		t.Errorf("error %v, want code %s of field %s", err, code, field)
 	}
 }

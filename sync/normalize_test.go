@@ -44,8 +44,14 @@ func TestCut(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"abc", 3, "abc"}, {"abc", 2, "ab"}, {"äöü", 3, "äöü"}, {"äöü", 2, "äö"},
-		{"👍👍", 1, "👍"}, {"a b", 2, "a"}, {"abc", 0, ""}, {"", 0, ""},
+		{"abc", 3, "abc"},
+		{"abc", 2, "ab"},
+		{"äöü", 3, "äöü"},
+		{"äöü", 2, "äö"},
+		{"👍👍", 1, "👍"},
+		{"a b", 2, "a"},
+		{"abc", 0, ""},
+		{"", 0, ""},
 	}
 	for _, test := range tests {
 		if got := cut(test.in, test.n); got != test.want {

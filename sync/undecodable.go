@@ -67,8 +67,10 @@ func (d *undecodable) add(at Position, code string, hold Hold, r *release) {
 // the fault is theirs.
 func (d *undecodable) decoded(now time.Time, topic string, r *release) {
 	for _, run := range d.fresh[topic] {
-		run.letter = &Letter{From: run.from, To: run.to, Reason: reasonUndecodable, Code: run.code,
-			Failed: now, count: run.count, run: run}
+		run.letter = &Letter{
+			From: run.from, To: run.to, Reason: reasonUndecodable, Code: run.code,
+			Failed: now, count: run.count, run: run,
+		}
 		r.add(now, run.letter)
 	}
 	delete(d.fresh, topic)

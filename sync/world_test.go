@@ -85,8 +85,10 @@ var laneConfig = LaneConfig{
 	Mapper:      testMapper{},
 	Concurrency: 16,
 	Timeout:     10 * time.Second,
-	Retry: Retry{Initial: 200 * time.Millisecond, Multiplier: 2, Max: 30 * time.Second,
-		GiveUpAfter: 15 * time.Minute, ConfirmAfter: time.Minute},
+	Retry: Retry{
+		Initial: 200 * time.Millisecond, Multiplier: 2, Max: 30 * time.Second,
+		GiveUpAfter: 15 * time.Minute, ConfirmAfter: time.Minute,
+	},
 	Release: Release{Budget: 50, Settle: 10 * time.Second},
 }
 
@@ -109,8 +111,10 @@ func (w *world) newLane() {
 
 // write appends a change to the log; a nil value deletes the user.
 func (w *world) write(user string, v any) {
-	c := Change{User: user, Op: Upsert, Columns: map[string]any{"v": v},
-		Position: Position{Topic: "users", Offset: int64(len(w.log))}, Source: w.now}
+	c := Change{
+		User: user, Op: Upsert, Columns: map[string]any{"v": v},
+		Position: Position{Topic: "users", Offset: int64(len(w.log))}, Source: w.now,
+	}
 	if v == nil {
 		c.Op, c.Columns = Delete, nil
 	}

@@ -156,8 +156,10 @@ func BenchmarkDecode(b *testing.B) {
 			if name != "json" && name != "maxwell" {
 				format = "debezium"
 			}
-			d := mustNew(b, Config{Format: format, UserID: "id", Placeholder: marker, Tables: []string{"public.users", "app.users"},
-				Columns: []string{"full_name", "email", "phone", "username", "avatar_url", "role", "language"}})
+			d := mustNew(b, Config{
+				Format: format, UserID: "id", Placeholder: marker, Tables: []string{"public.users", "app.users"},
+				Columns: []string{"full_name", "email", "phone", "username", "avatar_url", "role", "language"},
+			})
 			b.SetBytes(int64(len(r.Key) + len(r.Value)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -60,9 +61,9 @@ type member struct {
 // get returns the value of the last member of that name, as every JSON reader
 // does, or nil.
 func (o object) get(name string) []byte {
-	for i := len(o) - 1; i >= 0; i-- {
-		if string(o[i].name) == name {
-			return o[i].value
+	for _, m := range slices.Backward(o) {
+		if string(m.name) == name {
+			return m.value
 		}
 	}
 	return nil

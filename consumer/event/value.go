@@ -88,7 +88,7 @@ func decodeValue(raw []byte, s *schema) (any, bool) {
 	case '[':
 		elements := parseArray(raw)
 		a := make([]any, len(elements))
-		ok := true
+		var ok bool
 		for i, e := range elements {
 			if a[i], ok = decodeValue(e, s.items()); !ok {
 				return nil, false
@@ -98,7 +98,7 @@ func decodeValue(raw []byte, s *schema) (any, bool) {
 	case '{':
 		members, _ := parseObject(raw)
 		m := make(map[string]any, len(members))
-		ok := true
+		var ok bool
 		for _, f := range members {
 			name := string(f.name)
 			if m[name], ok = decodeValue(f.value, s.field(name)); !ok {

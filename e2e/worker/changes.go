@@ -15,18 +15,20 @@ import (
 )
 
 // Change returns a change of a user as Debezium writes one without schemas. The
-// user's name tells its version.
+// user's name tells its version, and the bio, which is mapped to nothing, makes it
+// about as large as a row is.
 func Change(topic string, user, version int) *kgo.Record {
 	ms := time.Now().UnixMilli()
+	bio := strings.Repeat("Lorem ipsum ", 200)
 	return &kgo.Record{
 		Topic: topic,
 		Key:   fmt.Appendf(nil, `{"id":%d}`, user),
 		Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"full_name":%q,"email":"user%[1]d@example.test",`+
 			`"phone":"+6281234567890","username":"user%[1]d","avatar_url":null,"role":"member","language":"en",`+
-			`"bio":"__debezium_unavailable_value","updated_at":"2026-03-01T00:00:00.000000Z"},`+
+			`"bio":%[4]q,"updated_at":"2026-03-01T00:00:00.000000Z"},`+
 			`"source":{"version":"3.7.0.Final","connector":"postgresql","name":"app","ts_ms":%[3]d,"snapshot":"false",`+
 			`"db":"app","schema":"public","table":"users","txId":%[3]d,"lsn":%[3]d,"xmin":null},`+
-			`"transaction":null,"op":"u","ts_ms":%[3]d}`, user, NameAt(version), ms),
+			`"transaction":null,"op":"u","ts_ms":%[3]d}`, user, NameAt(version), ms, bio),
 	}
 }
 
