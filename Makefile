@@ -12,7 +12,7 @@ TOOLS := $(CACHE)/tools-$(TOOLS_KEY)
 # limit itself as a failure (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 20000x
 
-.PHONY: build test e2e fuzz fmt lint vulncheck ci
+.PHONY: build test race chaos e2e fuzz fmt lint vulncheck ci
 
 # Build the binaries into bin/.
 build:
@@ -20,7 +20,17 @@ build:
 
 # Run all tests; those that need Java say so and skip where it is missing.
 test:
-	go test $(RACE) ./...
+	go test ./...
+
+# Run the tests of everything but e2e/ under the race detector, the largest of them
+# with less to do.
+race:
+	go test $(RACE) -short -timeout 20m $$(go list ./... | grep -v /e2e)
+
+# Run whole deployments through SCHEDULES seeded schedules of faults.
+SCHEDULES ?= 1000
+chaos:
+	go test ./consumer -run '^TestChaos$$' -schedules $(SCHEDULES) -timeout 30m
 
 # Run the tests on real parts, one package at a time, and fail instead of skipping.
 e2e:
