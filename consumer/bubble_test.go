@@ -137,7 +137,7 @@ func (b *bubble) delete(user string) {
 }
 
 // send produces a record.
-func (b *bubble) send(user, key string, value []byte, says string) change {
+func (b *bubble) send(user, key string, value []byte, says string) {
 	b.t.Helper()
 	r := &kgo.Record{Topic: "users", Partition: b.partitionOf(user), Key: []byte(key), Value: value}
 	for attempt := 0; ; attempt++ {
@@ -155,7 +155,6 @@ func (b *bubble) send(user, key string, value []byte, says string) change {
 	if user != "" {
 		b.ledger.wrote(c, user, says == "")
 	}
-	return c
 }
 
 // metric returns a series of a worker, summed over the labels that are not given.

@@ -180,7 +180,9 @@ func (w *worker) kill() {
 	w.net.cut()
 	w.end()
 	w.hard()
-	<-w.done
+	if err := <-w.done; err != nil {
+		w.b.t.Log("killed:", err) // whatever it ended with, nobody was there to see
+	}
 	w.gone()
 }
 

@@ -96,8 +96,8 @@ func TestSecondSignal(t *testing.T) {
 		w.end()
 		time.Sleep(time.Second)
 		select {
-		case <-w.done:
-			t.Fatal("did not wait for the call")
+		case err := <-w.done:
+			t.Fatalf("did not wait for the call: %v", err)
 		default:
 		}
 		began := time.Now()

@@ -15,9 +15,9 @@ type clockwork struct {
 	tick moment
 }
 
-func newClockwork(max float64) *clockwork {
+func newClockwork(rate float64) *clockwork {
 	c := &clockwork{limit: newLimit(), now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
-	c.setMax(c.now, max)
+	c.setMax(c.now, rate)
 	return c
 }
 
@@ -26,7 +26,7 @@ func (c *clockwork) moment() moment { c.tick++; return c.tick }
 // begin starts a call as soon as it may, and returns its moment.
 func (c *clockwork) begin() moment {
 	c.now = c.now.Add(c.wait(c.now))
-	c.limit.start(c.now)
+	c.start(c.now)
 	return c.moment()
 }
 
@@ -90,8 +90,8 @@ func TestLimitNeverSpins(t *testing.T) {
 				}
 				begun = append(begun, c.begin())
 			}
-			if c.limit.max > 0 && c.limit.now > c.limit.max || c.limit.now < 0 || math.IsNaN(c.limit.now) {
-				t.Fatalf("rate %v of at most %v", c.limit.now, c.limit.max)
+			if c.max > 0 && c.limit.now > c.max || c.limit.now < 0 || math.IsNaN(c.limit.now) {
+				t.Fatalf("rate %v of at most %v", c.limit.now, c.max)
 			}
 		}
 	})
