@@ -4,6 +4,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"usersync/metrics"
 )
 
 // TestLeaseIsHalfASession: calls may start only as long as no other member can
@@ -75,4 +79,29 @@ func TestLeaseAsksBothClocks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLeaseRunsFromTheSending: an answer that took long proves no more than what
+// was true when the commit was sent.
+func TestLeaseRunsFromTheSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tp := TopicPartition{"users", 0}
+		g := &generation{
+			Config: &Config{Metrics: metrics.New(nil).For("test")}, p: NewPipeline(Config{Metrics: metrics.New(nil).For("test")}),
+			gen: &kafka.Generation{}, byName: map[TopicPartition]*owned{tp: {TopicPartition: tp}}, lease: lease{length: 20 * time.Second},
+		}
+		answer := commitAnswer{
+			sent: time.Now(), parts: []PartitionCommit{{TopicPartition: tp}}, ends: []int64{headroom},
+			codes: map[TopicPartition]kafka.Error{tp: 0},
+		}
+		time.Sleep(15 * time.Second)
+		g.answered(answer)
+		if !g.lease.valid() {
+			t.Error("no lease 15 s after the sending")
+		}
+		time.Sleep(6 * time.Second)
+		if g.lease.valid() {
+			t.Error("G7: still a lease 21 s after the sending, 6 s after the answer")
+		}
+	})
 }

@@ -1,0 +1,61 @@
+package sync
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestNobodyIsJudgedWhileHeld: a letter that is due waits while the lane is held,
+// and is written when the destination takes calls again, even if nobody is left
+// that could be tried.
+func TestNobodyIsJudgedWhileHeld(t *testing.T) {
+	w := newWorld()
+	all := false
+	w.answer = func(c *Call) reply {
+		if all || c.user.id == "bad" {
+			return fails(rejected)
+		}
+		return okay()
+	}
+	w.write("bad", "v")
+	for i := 0; w.lane.release.waiting == 0; i++ {
+		w.write(fmt.Sprint("good", i), "v")
+		w.run(100 * time.Millisecond)
+	}
+	all = true
+	w.write("other", "v")
+	w.run(5 * time.Minute)
+	if state, _ := w.lane.State(w.now); state != "rejected" {
+		t.Fatalf("the lane is %s, not held", state)
+	}
+	if len(w.letters) != 0 {
+		t.Errorf("G4: a letter was written while everything is rejected")
+	}
+	all = false
+	w.run(5 * time.Minute)
+	if len(w.letters) != 1 {
+		t.Errorf("%d letters after the destination was mended, want one", len(w.letters))
+	}
+	w.settled(t)
+}
+
+// TestLetterOfTheLastUser: nobody is left to be tried on a held lane, and the
+// control call lets it go.
+func TestLetterOfTheLastUser(t *testing.T) {
+	w := newWorld()
+	w.answer = func(c *Call) reply {
+		if c.user.id == "bad" {
+			return fails(rejected)
+		}
+		return okay()
+	}
+	w.write("good", "v")
+	w.run(time.Second)
+	w.write("bad", "v")
+	w.run(time.Hour)
+	if len(w.letters) != 1 {
+		t.Errorf("%d letters of a user that is alone with a bad record", len(w.letters))
+	}
+	w.settled(t)
+}
