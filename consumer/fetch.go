@@ -104,7 +104,7 @@ func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]int64
 		displaced: make(chan struct{}, 1),
 	}
 	for tp, offset := range starts {
-		p := &partition{TopicPartition: tp, leader: -1, next: offset, last: mark{offset: -1}}
+		p := &partition{TopicPartition: tp, leader: -1, next: offset, last: mark{offset: -1}, reported: watermarks{-1, -1, -1}}
 		f.partitions = append(f.partitions, p)
 		f.byName[tp] = p
 	}

@@ -37,6 +37,7 @@ type generation struct {
 	kill     context.CancelFunc
 	evicted  bool // the membership is lost
 	wg       sync.WaitGroup
+	began    time.Time
 	state    string
 	observed time.Time
 }
@@ -68,6 +69,7 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	}
 	x.assigned()
 	defer x.revoked()
+	x.began = time.Now()
 
 	reading, stop := context.WithCancel(g)
 	defer stop()
@@ -164,7 +166,7 @@ func (g *generation) sleep(now time.Time) time.Duration {
 	case g.commit.pending || d <= 0:
 		d = commitEvery
 	}
-	if wake := g.lane.Wake(now); !wake.IsZero() && g.lease.valid() {
+	if wake := g.lane.Wake(now); !wake.IsZero() && g.lease.valid() && !g.behind(now) {
 		d = min(d, wake.Sub(now))
 	}
 	return max(d, 0)
@@ -172,7 +174,7 @@ func (g *generation) sleep(now time.Time) time.Duration {
 
 // start begins the calls whose turn it is.
 func (g *generation) start(now time.Time) {
-	for g.lease.valid() {
+	for g.lease.valid() && !g.behind(now) {
 		c := g.lane.Next(now)
 		if c == nil {
 			return

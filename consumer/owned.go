@@ -24,6 +24,10 @@ type owned struct {
 	doubtEnd   int64
 	doubtUntil time.Time
 
+	// The last owner made no call for a change at or above reach.
+	reach int64
+	heard bool // the leader has said how long the log is
+
 	inbox    *portion // what was read and not yet registered
 	waited   bool     // for end, with the record at hand
 	progress metrics.Progress
@@ -36,9 +40,10 @@ func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) 
 	p.front.advance(c.Offset)
 	p.doubtUntil = now.Add(confirmAfter)
 	n, ok := parseNote(c.Metadata)
+	p.reach = n.End
 	switch {
 	case !ok: // written by another tool: nothing is known of the last owner
-		p.doubtEnd = math.MaxInt64
+		p.doubtEnd, p.reach = math.MaxInt64, math.MaxInt64
 	case !n.Drained:
 		p.doubtEnd = n.End
 	case n.Unsure.After(now): // no further off than what an unclean end would mean

@@ -45,7 +45,7 @@ func (g *generation) took(b *portion) {
 		g.halt(p, b.Err)
 		return
 	}
-	p.inbox = b
+	p.inbox, p.heard = b, true
 	p.progress.LogEnd, p.progress.LogStart = b.LastStable, b.LogStart
 }
 

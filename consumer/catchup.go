@@ -1,0 +1,39 @@
+package consumer
+
+import "time"
+
+// catchUpLimit bounds how long calls wait for what the last owner may have sent to
+// be read. A partition that cannot be read, whatever the reason, must not keep the
+// others from being delivered for longer.
+const catchUpLimit = 5 * time.Second
+
+// behind reports whether calls have to wait because the last owner of a partition
+// may have delivered changes that this one has not read yet. Were an older change
+// of the same user sent first, the user would be taken back to it, for as long as
+// it takes to read on and call again.
+//
+// Two places of one user show how it comes to that: v1 at offset 10 and v5 at 9,000
+// waited together and were delivered as one, while some other user's place at 20
+// was still held. The next owner begins at 20, and finds v2 long before v5.
+//
+// A full window ends the wait: nothing more is read until something is delivered.
+func (g *generation) behind(now time.Time) bool {
+	if now.Sub(g.began) >= catchUpLimit || g.lane.Bytes() >= g.Window {
+		return false
+	}
+	for _, p := range g.parts {
+		if p.behind() {
+			return true
+		}
+	}
+	return false
+}
+
+// behind reports whether the last owner may have made calls for changes that are
+// in the log and not registered yet.
+func (p *owned) behind() bool {
+	if p.halted || p.added || p.front.position >= p.reach {
+		return false
+	}
+	return !p.heard || p.front.position < p.progress.LogEnd
+}

@@ -1,0 +1,88 @@
+package consumer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"usersync/metrics"
+	usync "usersync/sync"
+	"usersync/sync/taptalk/taptalktest"
+)
+
+// TestTakeoverReadsBeforeItCalls: one user's failures keep the frontier at the
+// start while another user is delivered again and again. The next owner has to
+// read it all anew, which takes several fetches, and must not begin with what the
+// first of them holds.
+func TestTakeoverReadsBeforeItCalls(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		b.both(taptalktest.Rule{User: "2", Status: 503})
+		w := b.start()
+		b.write("2", name(0))
+		padding := fmt.Sprintf(`,"bio":%q`, strings.Repeat("x", 20_000))
+		for i := range 200 {
+			b.row("1", name(i), padding)
+		}
+		b.until(time.Minute, "user 1 is delivered", func() bool {
+			return b.has(destTaptalk, "1") == name(199) && b.has(destHaptik, "1") == name(199)
+		})
+		w.stop()
+		if size := 200 * len(padding); size < 3*fetchBytes {
+			t.Fatalf("%d bytes are no backlog", size)
+		}
+		b.latency(20 * time.Millisecond)
+		b.start()
+		b.settles(3 * time.Minute)
+		for _, dest := range both {
+			newest := -1
+			for _, v := range b.applied(dest, "1") {
+				if n := number(v); n < newest {
+					t.Errorf("G3: %s was taken back to %d after %d", dest, n, newest)
+				}
+				newest = max(newest, number(v))
+			}
+		}
+	})
+}
+
+func TestBehind(t *testing.T) {
+	for name, tc := range map[string]struct {
+		p    owned
+		at   int64
+		want bool
+	}{
+		"nothing is committed":     {p: owned{}},
+		"the log is not known yet": {p: owned{reach: 10}, at: 5, want: true},
+		"there is more to read":    {p: owned{reach: 10, heard: true, progress: metrics.Progress{LogEnd: 9}}, at: 8, want: true},
+		"the log ends here":        {p: owned{reach: 10, heard: true, progress: metrics.Progress{LogEnd: 8}}, at: 8},
+		"the log is empty":         {p: owned{reach: 10, heard: true}},
+		"all of it is read":        {p: owned{reach: 10, heard: true, progress: metrics.Progress{LogEnd: 99}}, at: 10},
+		"halted":                   {p: owned{reach: 10, halted: true}, at: 5},
+		"added later":              {p: owned{reach: 10, added: true}, at: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.p.front.advance(tc.at)
+			if got := tc.p.behind(); got != tc.want {
+				t.Errorf("behind: %v", got)
+			}
+		})
+	}
+}
+
+// A partition that cannot be read keeps the calls for the others waiting, but not
+// for long; and a window that is full not at all.
+func TestCatchUpIsBounded(t *testing.T) {
+	now := time.Now()
+	g := &generation{Config: &Config{Window: 1 << 20}, lane: usync.NewLane(usync.LaneConfig{}), parts: []*owned{{reach: 10}}, began: now}
+	if !g.behind(now) || !g.behind(now.Add(catchUpLimit-1)) {
+		t.Error("calls begin before anything was read")
+	}
+	if g.behind(now.Add(catchUpLimit)) {
+		t.Error("calls wait for ever")
+	}
+	g.Window = 0
+	if g.behind(now) {
+		t.Error("calls wait although nothing more can be read")
+	}
+}
