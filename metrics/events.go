@@ -15,8 +15,6 @@ type Events struct {
 	// Coalesced counts changes that a newer change of the same user replaced
 	// while they waited: each is a call saved.
 	Coalesced prometheus.Counter
-	// Unchanged counts changes that would have sent what was already delivered.
-	Unchanged prometheus.Counter
 	// Stale counts changes that are older than what was already delivered.
 	Stale prometheus.Counter
 	// OldestPending is the Unix time in seconds at which the source committed the
@@ -36,7 +34,6 @@ func newEvents(f factory) *Events {
 		with("undecodable", unknown))
 	return &Events{
 		Coalesced: deduplicated.WithLabelValues("coalesced"),
-		Unchanged: deduplicated.WithLabelValues("unchanged"),
 		Stale:     deduplicated.WithLabelValues("stale"),
 		OldestPending: f.gauge("oldest_pending_event_timestamp_seconds",
 			"When the source committed the oldest change that is not settled; 0 when none waits."),

@@ -71,7 +71,7 @@ type Lane struct {
 // Deliveries is settled changes by their final result.
 type Deliveries struct {
 	Delivered  prometheus.Counter // the destination holds it
-	Nothing    prometheus.Counter // it needed no call: a skipped delete, an unchanged payload
+	Nothing    prometheus.Counter // it needed no call: a skipped delete
 	DeadLetter prometheus.Counter // the dead-letter topic holds it
 	Dropped    prometheus.Counter // its partition was revoked first: the next owner reads it again
 }

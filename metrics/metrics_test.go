@@ -154,7 +154,6 @@ func use(d *Destination) {
 	d.Events.Skipped("heartbeat", "heartbeat")
 	d.Events.Undecodable("bad_json")
 	d.Events.Coalesced.Inc()
-	d.Events.Unchanged.Inc()
 	d.Events.Stale.Inc()
 	d.Events.OldestPending.Set(1)
 

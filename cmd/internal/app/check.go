@@ -26,6 +26,9 @@ func Connect(ctx context.Context, c *Config, w io.Writer) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	if err := client.Probe(ctx); err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
 	findings, err := consumer.Check(ctx, client, c.Kafka.Topics, c.Kafka.DeadLetterTopic)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
