@@ -14,7 +14,6 @@ type moment uint64
 // fault is a user's memory of failing. It ends with a success.
 type fault struct {
 	failed   moment // of the newest failure; 0: none
-	at       time.Time
 	verdict  Verdict
 	code     string
 	field    string
@@ -25,6 +24,7 @@ type fault struct {
 	charged  int           // rejections and refusals with contrast
 	contrast time.Duration // total of the intervals with contrast after a failed call
 	final    bool          // the last chance before the dead-letter topic was given
+	backoff  time.Duration // after the newest failure
 	pace     func() time.Duration
 }
 

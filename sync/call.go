@@ -245,7 +245,7 @@ func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
 	if f.failures++; f.failures == strikes {
 		l.release.failing++
 	}
-	f.failed, f.at, f.weighed = end, now, false
+	f.failed, f.weighed = end, false
 	f.verdict, f.code, f.field = e.Verdict, e.Code, e.Field
 	if e.Verdict != Failed {
 		f.body, f.judged = c.Payload.Body, e.Verdict
@@ -259,6 +259,7 @@ func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
 	if l.frozen(u) && u.cur.attempts < strikes {
 		delay = time.Second
 	}
+	f.backoff = delay
 	l.succeed(u)
 	l.rest(u, now.Add(delay))
 }

@@ -59,3 +59,33 @@ func TestLetterOfTheLastUser(t *testing.T) {
 	}
 	w.settled(t)
 }
+
+// TestDropKeepsTheTimeOfFailing: what a user has failed for is remembered over a
+// rebalance, and nothing is made of the time between.
+func TestDropKeepsTheTimeOfFailing(t *testing.T) {
+	w := newWorld()
+	w.answer = func(c *Call) reply {
+		if c.user.id == "bad" {
+			return fails(down)
+		}
+		return okay()
+	}
+	w.write("bad", "v")
+	for i := range 600 {
+		w.write(fmt.Sprint("good", i), "v")
+		w.run(time.Second)
+	}
+	before := w.lane.users["bad"].fault.contrast
+	w.lane.Drop()
+	w.owner++
+	w.floor = map[int]int{}
+	w.read = 0
+	for i := range 120 {
+		w.write(fmt.Sprint("good", i), "w")
+		w.run(time.Second)
+	}
+	after := w.lane.users["bad"].fault.contrast
+	if before < 5*time.Minute || after < before || after > before+4*time.Minute {
+		t.Errorf("failed for %v before a rebalance, and for %v two minutes after it", before, after)
+	}
+}

@@ -22,9 +22,9 @@ func (l *Lane) judge(now time.Time, u *user) string {
 				p.charged++
 			}
 		} else {
-			// Up to when the next attempt was due: what it waited beyond that, behind
-			// others or for the end of an outage, is no time in which it failed.
-			f.contrast += u.due.Sub(f.at)
+			// Its backoff, and not what it waited beyond that, behind others or for the
+			// end of an outage: that is no time in which it failed.
+			f.contrast += f.backoff
 		}
 	}
 	f.weighed = true
