@@ -1,10 +1,13 @@
 package consumer
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// catchUpLimit bounds how long calls wait for what the last owner may have sent to
-// be read. A partition that cannot be read, whatever the reason, must not keep the
-// others from being delivered for longer.
+// catchUpLimit bounds how long calls wait for a partition of which nothing comes.
+// One that cannot be read, whatever the reason, must not keep the others from being
+// delivered for longer.
 const catchUpLimit = 5 * time.Second
 
 // behind reports whether calls have to wait because the last owner of a partition
@@ -18,15 +21,12 @@ const catchUpLimit = 5 * time.Second
 //
 // A full window ends the wait: nothing more is read until something is delivered.
 func (g *generation) behind(now time.Time) bool {
-	if now.Sub(g.began) >= catchUpLimit || g.lane.Bytes() >= g.Window {
+	if g.lane.Bytes() >= g.Window {
 		return false
 	}
-	for _, p := range g.parts {
-		if p.behind() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.parts, func(p *owned) bool {
+		return p.behind() && now.Sub(p.heardAt) < catchUpLimit
+	})
 }
 
 // behind reports whether the last owner may have made calls for changes that are

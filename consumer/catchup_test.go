@@ -74,12 +74,17 @@ func TestBehind(t *testing.T) {
 // for long; and a window that is full not at all.
 func TestCatchUpIsBounded(t *testing.T) {
 	now := time.Now()
-	g := &generation{Config: &Config{Window: 1 << 20}, lane: usync.NewLane(usync.LaneConfig{}), parts: []*owned{{reach: 10}}, began: now}
+	p := &owned{reach: 10, heardAt: now}
+	g := &generation{Config: &Config{Window: 1 << 20}, lane: usync.NewLane(usync.LaneConfig{}), parts: []*owned{p}}
 	if !g.behind(now) || !g.behind(now.Add(catchUpLimit-1)) {
 		t.Error("calls begin before anything was read")
 	}
 	if g.behind(now.Add(catchUpLimit)) {
 		t.Error("calls wait for ever")
+	}
+	p.heardAt = now.Add(time.Second)
+	if !g.behind(now.Add(catchUpLimit)) {
+		t.Error("calls begin although more is being read")
 	}
 	g.Window = 0
 	if g.behind(now) {

@@ -37,7 +37,6 @@ type generation struct {
 	kill     context.CancelFunc
 	evicted  bool // the membership is lost
 	wg       sync.WaitGroup
-	began    time.Time
 	state    string
 	observed time.Time
 }
@@ -69,7 +68,6 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	}
 	x.assigned()
 	defer x.revoked()
-	x.began = time.Now()
 
 	reading, stop := context.WithCancel(g)
 	defer stop()

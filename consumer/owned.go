@@ -25,8 +25,9 @@ type owned struct {
 	doubtUntil time.Time
 
 	// The last owner made no call for a change at or above reach.
-	reach int64
-	heard bool // the leader has said how long the log is
+	reach   int64
+	heard   bool      // the leader has said how long the log is
+	heardAt time.Time // when something was read last, or could first have been
 
 	inbox    *portion // what was read and not yet registered
 	waited   bool     // for end, with the record at hand

@@ -19,6 +19,7 @@ const (
 func (g *generation) read(ctx context.Context) {
 	starts := map[TopicPartition]int64{}
 	for _, p := range g.parts {
+		p.heardAt = time.Now()
 		if !p.added {
 			starts[p.TopicPartition] = p.start
 		}
@@ -45,7 +46,7 @@ func (g *generation) took(b *portion) {
 		g.halt(p, b.Err)
 		return
 	}
-	p.inbox, p.heard = b, true
+	p.inbox, p.heard, p.heardAt = b, true, time.Now()
 	p.progress.LogEnd, p.progress.LogStart = b.LastStable, b.LogStart
 }
 
