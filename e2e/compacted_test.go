@@ -23,7 +23,7 @@ const aborted = 1_000_000
 // its very end. Another client's view of it says what is right.
 func TestCompactedTransactionalTopic(t *testing.T) {
 	const topic = "compacted"
-	d := deploy(t, 1)
+	d := deploy(t, 1, nil)
 	d.Config["kafka.topics"] = []string{topic}
 	create(t, d.Broker, topic, 1, map[string]string{
 		"cleanup.policy":            "compact",
@@ -71,16 +71,16 @@ func transactions(t *testing.T, b *broker.Broker, topic string, round int) {
 			version, end = version+aborted, broker.Abort
 		}
 		records := []*kgo.Record{
-			worker.Change(topic, 1+i%7, version),
-			worker.Change(topic, 10+i%5, version),
+			worker.Change(topic, 1+i%7, version, ""),
+			worker.Change(topic, 10+i%5, version, ""),
 			{Topic: topic, Key: fmt.Appendf(nil, `{"id":%d}`, 20+i)},
-			worker.Change(topic, 20+i+1, version),
+			worker.Change(topic, 20+i+1, version, ""),
 		}
 		if err := b.Transact(t.Context(), fmt.Sprintf("writer-%d", i%2), end, records...); err != nil {
 			t.Fatal(err)
 		}
 		if i%10 == 1 {
-			if err := b.Produce(t.Context(), worker.Change(topic, 1+i%7, version), worker.Change(topic, 90+i, version)); err != nil {
+			if err := b.Produce(t.Context(), worker.Change(topic, 1+i%7, version, ""), worker.Change(topic, 90+i, version, "")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -94,7 +94,7 @@ func compact(t *testing.T, b *broker.Broker, topic string) {
 	version := 0
 	worker.Until(t, worker.Limit, "compaction has emptied batches", func() bool {
 		version++
-		if err := b.Produce(t.Context(), worker.Change(topic, 99, version)); err != nil {
+		if err := b.Produce(t.Context(), worker.Change(topic, 99, version, "")); err != nil {
 			t.Fatal(err)
 		}
 		emptied := 0

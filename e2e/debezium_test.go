@@ -42,7 +42,7 @@ type fixture struct {
 // with what the records of each user add up to. One table's rows are users; the
 // one that shares its IDs is read by a worker of its own.
 func TestRealDebeziumRecords(t *testing.T) {
-	d := deploy(t, 1)
+	d := deploy(t, 1, nil)
 	paths, err := filepath.Glob("../consumer/event/testdata/*.jsonl")
 	if err != nil || len(paths) != 7 {
 		t.Fatalf("%d files with records, want 7; %v", len(paths), err)

@@ -12,11 +12,10 @@ import (
 )
 
 // deploy starts a broker with the topics of a deployment.
-func deploy(t *testing.T, partitions int) *worker.Deployment {
+func deploy(t *testing.T, partitions int, settings map[string]string) *worker.Deployment {
 	t.Helper()
 	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}), Vendors: worker.NewVendors(t), Config: worker.Config{}}
-	// Uncompressed, so that a backlog takes more than one fetch to read.
-	create(t, d.Broker, "users", partitions, map[string]string{"compression.type": "uncompressed"})
+	create(t, d.Broker, "users", partitions, settings)
 	create(t, d.Broker, "dead", 1, nil)
 	// A new broker has no coordinator until someone asks for one, and a worker that
 	// is told so waits five seconds before it joins.

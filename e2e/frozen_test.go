@@ -18,7 +18,7 @@ import (
 // that it owns.
 func TestFrozenWorker(t *testing.T) {
 	const users = 600
-	d := deploy(t, 2)
+	d := deploy(t, 2, nil)
 	d.Vendors.Latency(100 * time.Millisecond)
 	book := worker.NewBook("users")
 	frozen, other := d.Start(t, "frozen", nil), d.Start(t, "other", nil)

@@ -17,7 +17,7 @@ import (
 // TestSecondSignal stops a worker whose vendors never answer: it waits for them,
 // until it is told again. What it left behind is delivered by the next one.
 func TestSecondSignal(t *testing.T) {
-	d := deploy(t, 1)
+	d := deploy(t, 1, nil)
 	d.Config["shutdown.drain_timeout"] = "2m" // only the signal can be what ends it
 	d.Config["kafka.rebalance_timeout"] = "3m"
 	d.Config["kafka.session_timeout"] = "4m"
@@ -52,7 +52,7 @@ func TestSecondSignal(t *testing.T) {
 
 // TestAdminServer looks at what orchestrators and Prometheus ask a real process.
 func TestAdminServer(t *testing.T) {
-	d := deploy(t, 1)
+	d := deploy(t, 1, nil)
 
 	d.Config["kafka.dead_letter_topic"] = "typo"
 	w := d.Launch(t, "typo", nil)
@@ -102,7 +102,7 @@ func TestAdminServer(t *testing.T) {
 // it on every user, nor blame the users; and the right key is enough to go on.
 func TestKeyRotation(t *testing.T) {
 	const users, concurrency, probes = 1000, 16, 20
-	d := deploy(t, 3)
+	d := deploy(t, 3, nil)
 	d.Vendors.TapTalk.SetKeys(taptalktest.Key{ID: "key", Secret: "the-new-secret"})
 	key := filepath.Join(t.TempDir(), "key")
 	write := func(secret string) {

@@ -13,7 +13,7 @@ import (
 // worker may halt, which it must say, or begin anew if the offsets are gone. After
 // the documented way out, which is Kafka's own offset tool, nothing is skipped.
 func TestTopicRecreated(t *testing.T) {
-	d := deploy(t, 1)
+	d := deploy(t, 1, nil)
 	for _, tt := range []struct {
 		name          string
 		before, after int

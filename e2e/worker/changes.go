@@ -15,11 +15,9 @@ import (
 )
 
 // Change returns a change of a user as Debezium writes one without schemas. The
-// user's name tells its version, and the bio, which is mapped to nothing, makes it
-// about as large as a row is.
-func Change(topic string, user, version int) *kgo.Record {
+// user's name tells its version. The bio is mapped to nothing.
+func Change(topic string, user, version int, bio string) *kgo.Record {
 	ms := time.Now().UnixMilli()
-	bio := strings.Repeat("Lorem ipsum ", 200)
 	return &kgo.Record{
 		Topic: topic,
 		Key:   fmt.Appendf(nil, `{"id":%d}`, user),
@@ -57,6 +55,8 @@ type Book struct {
 	// Written are all changes, in the order of each partition. A record says where
 	// it is.
 	Written []Entry
+	// Bio is in every change that is written, to make it larger.
+	Bio string
 }
 
 // Entry is a change in a topic.
@@ -79,7 +79,7 @@ func (b *Book) Write(t testing.TB, kafka *broker.Broker, users ...int) {
 	records := make([]*kgo.Record, len(users))
 	for i, user := range users {
 		b.newest[user]++
-		records[i] = Change(b.topic, user, b.newest[user])
+		records[i] = Change(b.topic, user, b.newest[user], b.Bio)
 		b.Written = append(b.Written, Entry{User: user, Version: b.newest[user], Record: records[i]})
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), Limit)

@@ -24,7 +24,7 @@ import (
 )
 
 // Limit is how long a test waits for what should take seconds.
-const Limit = 90 * time.Second
+const Limit = 2 * time.Minute
 
 // Until polls until done, and fails the test at the limit.
 func Until(t testing.TB, limit time.Duration, what string, done func() bool) {
