@@ -38,10 +38,14 @@ func TestTopicRecreated(t *testing.T) {
 			worker.Until(t, worker.Limit, "the topic is there again", func() bool {
 				return d.Broker.CreateTopic(t.Context(), topic, 1, nil) == nil
 			})
-			fresh := worker.NewBook(topic)
-			for user := range tt.after {
-				fresh.Write(t, d.Broker, 1001+user)
+			// At once: in a log that grows before its eyes the worker would see an end
+			// below its own position.
+			users := make([]int, tt.after)
+			for i := range users {
+				users[i] = 1001 + i
 			}
+			fresh := worker.NewBook(topic)
+			fresh.Write(t, d.Broker, users...)
 			var halted []string
 			for _, destination := range worker.Destinations {
 				worker.Until(t, worker.Limit, destination+" has halted, or has begun anew", func() bool {
@@ -52,7 +56,9 @@ func TestTopicRecreated(t *testing.T) {
 					return fresh.Wrong(d.Vendors, destination) == ""
 				})
 			}
-			t.Logf("halted: %v", halted)
+			for _, l := range w.Lines(haltMessage) {
+				t.Logf("%s halted: %s", l.Destination, l.Reason)
+			}
 			w.Stop()
 			for _, destination := range halted {
 				if err := d.Broker.SetOffset(t.Context(), d.Group(destination), topic, 0, 0); err != nil {
