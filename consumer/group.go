@@ -102,7 +102,8 @@ func (p *Pipeline) member(ctx, hard context.Context, topics []string) error {
 		ID: p.cfg.Group, Brokers: p.cfg.Client.brokers, Topics: topics, Dialer: &dialer,
 		SessionTimeout: p.cfg.SessionTimeout, RebalanceTimeout: p.cfg.RebalanceTimeout,
 		HeartbeatInterval: min(heartbeatEvery, p.cfg.SessionTimeout/3), Timeout: requestTimeout,
-		StartOffset: kafka.FirstOffset,
+		StartOffset:      kafka.FirstOffset,
+		JoinGroupBackoff: time.Second,
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
 			p.cfg.Log.Debug("kafka-go says", "message", fmt.Sprintf(format, args...))
 		}),

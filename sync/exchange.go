@@ -26,8 +26,8 @@ const (
 type permitKey struct{}
 
 // WithPermit returns a context under which [Exchange] asks permit when it has a
-// connection in hand, before the first byte of the request leaves. permit is
-// called at most once per request, by the goroutine that called Exchange.
+// connection in hand and, on a connection of [NewTransport], before each write to
+// it. permit is called from several goroutines.
 func WithPermit(ctx context.Context, permit func() bool) context.Context {
 	return context.WithValue(ctx, permitKey{}, permit)
 }
@@ -55,6 +55,7 @@ func NewTransport() *http.Transport {
 	http1.SetHTTP1(true)
 	return &http.Transport{
 		Protocols:           http1,
+		DialContext:         dialGated,
 		Proxy:               http.ProxyFromEnvironment,
 		TLSHandshakeTimeout: 10 * time.Second,
 		IdleConnTimeout:     90 * time.Second,
@@ -75,10 +76,7 @@ func NewTransport() *http.Transport {
 // none did and the process itself gave the call up. An unreachable destination is
 // neither: nothing left, but the failure counts.
 func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, error) {
-	gate := &gate{permit: func() bool { return true }}
-	if permit, ok := ctx.Value(permitKey{}).(func() bool); ok {
-		gate.permit = permit
-	}
+	gate := newGate(ctx)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gate.gotConn})
 	req, err := http.NewRequestWithContext(traced, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
@@ -106,39 +104,6 @@ func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, err
 		return nil, &CallError{Verdict: Failed, Code: "too_large", Ambiguous: true}
 	}
 	return reply, nil
-}
-
-// gate is where a call is let go. net/http calls GotConn when it has a connection
-// and hands the request to the connection's write loop only after the hook has
-// returned. The hook can't refuse, and to cancel the context would race with that
-// loop; but a connection that it closes takes no byte more.
-//
-// The other place to ask would be a Read of the request's body. It is too late:
-// net/http flushes the headers before it reads a body of a type it doesn't know.
-type gate struct {
-	permit       func() bool
-	open, denied bool // no lock: RoundTrip calls gotConn itself
-}
-
-func (g *gate) gotConn(info httptrace.GotConnInfo) {
-	if g.permit() {
-		g.open = true
-		return
-	}
-	g.denied = true
-	info.Conn.Close()
-}
-
-// failure says how a call ended that has no reply.
-func (g *gate) failure(ctx context.Context, err error) *CallError {
-	e := &CallError{Verdict: Failed, Code: networkCode(ctx, err), Ambiguous: g.open}
-	switch {
-	case g.denied:
-		e.Code, e.Unsent = "lease", true
-	case !g.open && e.Code == "canceled":
-		e.Unsent = true
-	}
-	return e
 }
 
 // networkCode names what went wrong without the error's text, which holds
