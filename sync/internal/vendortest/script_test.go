@@ -78,6 +78,7 @@ func TestApplyLate(t *testing.T) {
 		if e := w.deliver(t.Context(), "7", "old"); e == nil || e.Code != "timeout" || !e.Ambiguous {
 			t.Fatalf("got %v, want a timeout", e)
 		}
+		synctest.Wait() // the server notices that the client has gone
 		if h := w.History("7"); h[0].Verdict != taptalktest.Pending || w.Current("7") != nil {
 			t.Fatalf("applied at once: %+v", h)
 		}
