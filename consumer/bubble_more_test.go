@@ -14,9 +14,8 @@ import (
 	"usersync/consumer/event"
 	usync "usersync/sync"
 	"usersync/sync/haptik"
-	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // both are the destinations.
@@ -81,8 +80,8 @@ func numbers(first, last int) []string {
 // don't like, and adds to what they do already.
 func (b *bubble) reject(users ...string) {
 	for _, user := range users {
-		b.tap.AddRule(taptalktest.Rule{User: user, Code: "40002", Field: "fullName"})
-		b.hap.AddRule(haptiktest.Rule{User: user, Status: 400})
+		b.tap.AddRule(vendortest.Rule{User: user, Code: "40002", Field: "fullName"})
+		b.hap.AddRule(vendortest.Rule{User: user, Status: 400})
 	}
 }
 

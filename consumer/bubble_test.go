@@ -20,6 +20,7 @@ import (
 
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 const (
@@ -97,8 +98,8 @@ func (b *bubble) serve(h http.Handler, conn func(context.Context, net.Conn) cont
 
 // latency is how long both vendors take.
 func (b *bubble) latency(d time.Duration) {
-	b.tap.SetRules(taptalktest.Rule{Latency: d})
-	b.hap.SetRules(haptiktest.Rule{Latency: d})
+	b.tap.SetRules(vendortest.Rule{Latency: d})
+	b.hap.SetRules(vendortest.Rule{Latency: d})
 }
 
 // key writes the key that workers use for TapTalk.
@@ -245,7 +246,7 @@ func (b *bubble) has(dest, user string) string {
 }
 
 // versions is how often a vendor applied a version of a user, and those versions.
-func (b *bubble) versions(dest, user string) []taptalktest.Version {
+func (b *bubble) versions(dest, user string) []vendortest.Version {
 	if dest == destHaptik {
 		return b.hap.History(user)
 	}

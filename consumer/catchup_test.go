@@ -8,7 +8,7 @@ import (
 
 	"usersync/metrics"
 	usync "usersync/sync"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // TestTakeoverReadsBeforeItCalls: one user's failures keep the frontier at the
@@ -17,7 +17,7 @@ import (
 // first of them holds.
 func TestTakeoverReadsBeforeItCalls(t *testing.T) {
 	inBubble(t, 1, func(b *bubble) {
-		b.both(taptalktest.Rule{User: "2", Status: 503})
+		b.both(vendortest.Rule{User: "2", Status: 503})
 		w := b.start()
 		b.write("2", name(0))
 		padding := fmt.Sprintf(`,"bio":%q`, strings.Repeat("x", 20_000))

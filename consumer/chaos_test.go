@@ -15,6 +15,7 @@ import (
 
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 var (
@@ -177,14 +178,14 @@ func (c *chaos) change() {
 }
 
 // calm ends the vendors' troubles.
-func (c *chaos) calm() { c.rules(c.tap.SetRules, taptalktest.Rule{}) }
+func (c *chaos) calm() { c.rules(c.tap.SetRules, vendortest.Rule{}) }
 
 // rules sets the script of a vendor: r, after what is always there.
-func (c *chaos) rules(set func(...taptalktest.Rule), r taptalktest.Rule) {
-	all := func(set func(...taptalktest.Rule), field string) {
-		rules := []taptalktest.Rule{{Latency: 20 * time.Millisecond}}
+func (c *chaos) rules(set func(...vendortest.Rule), r vendortest.Rule) {
+	all := func(set func(...vendortest.Rule), field string) {
+		rules := []vendortest.Rule{{Latency: 20 * time.Millisecond}}
 		if c.poison != "" {
-			rules = append(rules, taptalktest.Rule{Name: "poison", User: c.poison, Status: 400, Code: "40002", Field: field})
+			rules = append(rules, vendortest.Rule{Name: "poison", User: c.poison, Status: 400, Code: "40002", Field: field})
 		}
 		if r.Name != "" {
 			rules = append(rules, r)
@@ -220,7 +221,7 @@ func (c *chaos) trouble() {
 		c.calm()
 	case 5:
 		c.key("wrong-" + secret)
-		c.tap.SetKeys(taptalktest.Key{ID: "id-" + secret, Secret: secret})
+		c.tap.SetKeys(vendortest.Key{ID: "id-" + secret, Secret: secret})
 	case 6:
 		c.key("id-" + secret)
 	default:
@@ -249,17 +250,17 @@ func (c *chaos) broker() {
 func (c *chaos) vendor() {
 	d := time.Duration(1+c.rand.IntN(30)) * time.Second
 	p := .1 + .9*c.rand.Float64()
-	r := []taptalktest.Rule{
+	r := []vendortest.Rule{
 		{Name: "down", Status: 503, For: d},
 		{Name: "some 500", Status: 500, For: d, Probability: p},
-		{Name: "proxy", Answer: taptalktest.HTML, For: d, Probability: p},
-		{Name: "reset", Answer: taptalktest.Reset, For: d, Probability: p},
-		{Name: "truncated", Answer: taptalktest.Truncate, For: d, Probability: p},
-		{Name: "hang", Answer: taptalktest.Hang, For: d, Probability: p},
+		{Name: "proxy", Answer: vendortest.HTML, For: d, Probability: p},
+		{Name: "reset", Answer: vendortest.Reset, For: d, Probability: p},
+		{Name: "truncated", Answer: vendortest.Truncate, For: d, Probability: p},
+		{Name: "hang", Answer: vendortest.Hang, For: d, Probability: p},
 		{Name: "throttled", Status: 429, RetryAfter: time.Duration(c.rand.IntN(5)) * time.Second, For: d, Probability: p},
 		{Name: "rate", Status: 429, Rate: 20, For: d},
-		{Name: "applied, reply dropped", Answer: taptalktest.Reset, Apply: true, For: d, Probability: p},
-		{Name: "applied late", Answer: taptalktest.Hang, ApplyAfter: 10*time.Second + d, For: d, Probability: p},
+		{Name: "applied, reply dropped", Answer: vendortest.Reset, Apply: true, For: d, Probability: p},
+		{Name: "applied late", Answer: vendortest.Hang, ApplyAfter: 10*time.Second + d, For: d, Probability: p},
 		{Name: "slow", Latency: time.Duration(c.rand.IntN(15)) * time.Second, For: d},
 		{Name: "rejects all", Status: 400, Code: "40002", Field: "107", For: d},
 		{Name: "one bad node", Nodes: 4, Status: 400, Code: "40002", Field: "107", For: d},

@@ -6,8 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"usersync/sync/haptik/haptiktest"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // full is n, or fewer where the tests are to be short: under the race detector the
@@ -25,7 +24,7 @@ func TestRejectsEverything(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		w := b.start()
 		b.hot()
-		b.both(taptalktest.Rule{Name: "rejects", Status: 400, Code: "40002", Field: "107", For: 10 * time.Minute})
+		b.both(vendortest.Rule{Name: "rejects", Status: 400, Code: "40002", Field: "107", For: 10 * time.Minute})
 		for i := range 600 {
 			b.write(strconv.Itoa(i), name(i))
 			time.Sleep(time.Second)
@@ -48,10 +47,10 @@ func TestRejectsEverything(t *testing.T) {
 func TestOneUserFails(t *testing.T) {
 	for _, c := range []struct {
 		reason string
-		rule   taptalktest.Rule
+		rule   vendortest.Rule
 	}{
-		{"refused", taptalktest.Rule{User: "13", Answer: taptalktest.HTML, Status: 403}},
-		{"retries_exhausted", taptalktest.Rule{User: "13", Status: 500}},
+		{"refused", vendortest.Rule{User: "13", Answer: vendortest.HTML, Status: 403}},
+		{"retries_exhausted", vendortest.Rule{User: "13", Status: 500}},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			inBubble(t, 2, func(b *bubble) {
@@ -90,8 +89,8 @@ func TestManyFailForAWhile(t *testing.T) {
 		b.start()
 		b.hot()
 		// The rule draws by user and call; a fixed set of users needs a field.
-		b.tap.SetRules(taptalktest.Rule{Latency: 20 * time.Millisecond},
-			taptalktest.Rule{Name: "bad shard", Where: map[string]string{"email": shardEmail}, Status: 503, For: 20 * time.Minute})
+		b.tap.SetRules(vendortest.Rule{Latency: 20 * time.Millisecond},
+			vendortest.Rule{Name: "bad shard", Where: map[string]string{"email": shardEmail}, Status: 503, For: 20 * time.Minute})
 		users := numbers(1, full(10_000, 1_000))
 		b.writeShard(users, func(i int) bool { return i%5 < 2 })
 		time.Sleep(2 * time.Minute)
@@ -119,7 +118,7 @@ func TestWrongKey(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		w := b.start()
 		b.hot()
-		b.tap.SetKeys(taptalktest.Key{ID: "new-" + secret, Secret: secret})
+		b.tap.SetKeys(vendortest.Key{ID: "new-" + secret, Secret: secret})
 		users := numbers(1, 10_000)
 		began := time.Now()
 		b.writeAll(users...)
@@ -146,7 +145,7 @@ func TestLongOutage(t *testing.T) {
 		w := b.start()
 		b.hot()
 		minutes := full(30, 5)
-		b.hap.SetRules(haptiktest.Rule{Latency: 20 * time.Millisecond}, haptiktest.Rule{Name: "down", Status: 503, For: time.Duration(minutes) * time.Minute})
+		b.hap.SetRules(vendortest.Rule{Latency: 20 * time.Millisecond}, vendortest.Rule{Name: "down", Status: 503, For: time.Duration(minutes) * time.Minute})
 		users := numbers(1, 1000)
 		var early, late uint64
 		for minute := range minutes {
@@ -198,7 +197,7 @@ func TestOneBadNode(t *testing.T) {
 			inBubble(t, 2, func(b *bubble) {
 				b.start()
 				b.hot()
-				b.both(taptalktest.Rule{Name: "bad node", Probability: .25, Status: 400, Code: "40002", Field: "107", For: time.Hour})
+				b.both(vendortest.Rule{Name: "bad node", Probability: .25, Status: 400, Code: "40002", Field: "107", For: time.Hour})
 				for i := range int(time.Hour / each) {
 					b.write(strconv.Itoa(i%500), name(i))
 					time.Sleep(each)
@@ -217,7 +216,7 @@ func TestQuietNight(t *testing.T) {
 		b.hot()
 		b.write("1", name(1))
 		b.settles(time.Minute)
-		b.tap.SetKeys(taptalktest.Key{ID: "new-" + secret, Secret: secret})
+		b.tap.SetKeys(vendortest.Key{ID: "new-" + secret, Secret: secret})
 		time.Sleep(3 * time.Hour)
 		b.write("2", name(2))
 		time.Sleep(10 * time.Second)

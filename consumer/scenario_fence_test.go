@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // TestCutOffFromKafka holds a worker that has lost Kafka but not the vendors: it
@@ -20,7 +20,7 @@ import (
 func TestCutOffFromKafka(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		// Half a second a call: with 600 users there is always something to call.
-		b.both(taptalktest.Rule{Latency: 480 * time.Millisecond})
+		b.both(vendortest.Rule{Latency: 480 * time.Millisecond})
 		w := b.start(func(c *Config) { c.Lane.Concurrency = 2 })
 		b.hot()
 		b.writeAll(numbers(1, 600)...)
@@ -49,7 +49,7 @@ func TestCutOffFromKafka(t *testing.T) {
 // half a session and go on with the first commit that is accepted (G7).
 func TestNoCallWithoutProof(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
-		b.both(taptalktest.Rule{Latency: 480 * time.Millisecond})
+		b.both(vendortest.Rule{Latency: 480 * time.Millisecond})
 		w := b.start(func(c *Config) { c.Lane.Concurrency = 2 })
 		b.hot()
 		b.writeAll(numbers(1, 600)...)
@@ -126,7 +126,7 @@ func TestWindowBoundsWhatWaits(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		w := b.start(of(destHaptik, func(c *Config) { c.Window = window }))
 		b.hot()
-		b.hap.SetRules(taptalktest.Rule{Name: "down", Status: 503, For: 5 * time.Minute})
+		b.hap.SetRules(vendortest.Rule{Name: "down", Status: 503, For: 5 * time.Minute})
 		b.writeAll(numbers(1, 5_000)...)
 		b.commits(2*time.Minute, destTaptalk)
 		for range 60 {
@@ -146,7 +146,7 @@ func TestWindowBoundsWhatWaits(t *testing.T) {
 // changes are committed, and the next owner calls for none of them again.
 func TestDrain(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
-		b.both(taptalktest.Rule{Latency: 8 * time.Second})
+		b.both(vendortest.Rule{Latency: 8 * time.Second})
 		// A session shorter than the calls: only commits while draining keep it.
 		w := b.start(func(c *Config) { c.SessionTimeout = 6 * time.Second })
 		b.hot()
@@ -178,7 +178,7 @@ func TestDrainIsBounded(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		w := b.start(func(c *Config) { c.DrainTimeout = 3 * time.Second })
 		b.hot()
-		b.both(taptalktest.Rule{Name: "hang", Answer: taptalktest.Hang, For: 30 * time.Second})
+		b.both(vendortest.Rule{Name: "hang", Answer: vendortest.Hang, For: 30 * time.Second})
 		for i := range 10 {
 			b.write(strconv.Itoa(i+1), name(i))
 		}

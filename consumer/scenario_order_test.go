@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // both sets the same script at both vendors.
-func (b *bubble) both(rules ...taptalktest.Rule) {
-	rules = append([]taptalktest.Rule{{Latency: 20 * time.Millisecond}}, rules...)
+func (b *bubble) both(rules ...vendortest.Rule) {
+	rules = append([]vendortest.Rule{{Latency: 20 * time.Millisecond}}, rules...)
 	b.tap.SetRules(rules...)
 	b.hap.SetRules(rules...)
 }
@@ -38,7 +38,7 @@ func TestAppliedLate(t *testing.T) {
 				b.hot()
 				b.write("1", name(0))
 				b.commits(time.Minute, destTaptalk, destHaptik)
-				b.both(taptalktest.Rule{Name: "late", Answer: taptalktest.Hang, ApplyAfter: 25 * time.Second, First: 1, Last: 1, User: "1"})
+				b.both(vendortest.Rule{Name: "late", Answer: vendortest.Hang, ApplyAfter: 25 * time.Second, First: 1, Last: 1, User: "1"})
 				b.write("1", name(1))
 				time.Sleep(time.Second)
 				b.write("1", name(2))
@@ -82,7 +82,7 @@ func (b *bubble) applied(dest, user string) []string {
 	byOrder := map[int]string{}
 	last := 0
 	for _, v := range versions {
-		if v.Verdict == taptalktest.Applied {
+		if v.Verdict == vendortest.Applied {
 			byOrder[v.Order] = bodyField(v.Body, field)
 			last = max(last, v.Order)
 		}
@@ -106,7 +106,7 @@ func TestBackToTheOldValue(t *testing.T) {
 				b.hot()
 				b.write("1", name(1))
 				b.commits(time.Minute, destTaptalk, destHaptik)
-				b.both(taptalktest.Rule{Name: "dropped", Answer: taptalktest.Reset, Apply: true, User: "1", Last: 2, PerUser: true})
+				b.both(vendortest.Rule{Name: "dropped", Answer: vendortest.Reset, Apply: true, User: "1", Last: 2, PerUser: true})
 				b.write("1", name(2))
 				time.Sleep(40 * time.Millisecond)
 				b.write("1", name(1))
@@ -133,7 +133,7 @@ func TestKilledWithNewerWaiting(t *testing.T) {
 		b.hot()
 		b.write("1", name(1))
 		time.Sleep(10 * time.Millisecond) // v1 is in flight
-		b.both(taptalktest.Rule{Name: "down", Status: 503, For: time.Minute})
+		b.both(vendortest.Rule{Name: "down", Status: 503, For: time.Minute})
 		b.write("1", name(2))
 		time.Sleep(3 * time.Second)
 		if got := b.has(destTaptalk, "1"); got != name(1) {
@@ -151,7 +151,7 @@ func TestDeleteWhileTheCreateFails(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		b.start()
 		b.hot()
-		b.both(taptalktest.Rule{Name: "slow and down", Latency: 2 * time.Second, Status: 503, For: 10 * time.Second})
+		b.both(vendortest.Rule{Name: "slow and down", Latency: 2 * time.Second, Status: 503, For: 10 * time.Second})
 		b.write("1", name(1))
 		time.Sleep(time.Second)
 		b.delete("1")
@@ -178,7 +178,7 @@ func TestKilledOnTheWire(t *testing.T) {
 		b.commits(time.Minute, destTaptalk, destHaptik)
 		// The session of the killed worker runs out after 45 s; the new owner's call
 		// comes right then.
-		b.both(taptalktest.Rule{Name: "late", Answer: taptalktest.Hang, ApplyAfter: 58 * time.Second, User: "1", Last: 1})
+		b.both(vendortest.Rule{Name: "late", Answer: vendortest.Hang, ApplyAfter: 58 * time.Second, User: "1", Last: 1})
 		b.write("1", name(1))
 		time.Sleep(time.Second)
 		w.kill()
@@ -206,7 +206,7 @@ func TestPartitionsAreAdded(t *testing.T) {
 		}
 		// A backlog that outlasts the look at the new partitions, which are another
 		// worker's: only waiting keeps that one from overtaking.
-		b.both(taptalktest.Rule{Name: "down", Status: 503, For: 40 * time.Second}, taptalktest.Rule{Name: "slow", Latency: 3 * time.Second, For: 2 * time.Minute})
+		b.both(vendortest.Rule{Name: "down", Status: 503, For: 40 * time.Second}, vendortest.Rule{Name: "slow", Latency: 3 * time.Second, For: 2 * time.Minute})
 		for i := range 200 {
 			b.write(strconv.Itoa(i%40), name(1000+i))
 		}

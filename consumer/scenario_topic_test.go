@@ -11,8 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"usersync/sync/haptik/haptiktest"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // users0 is the only partition of most topics here.
@@ -210,8 +209,8 @@ func TestRecordsDeletedBelowThePosition(t *testing.T) {
 	t.Run("reading", func(t *testing.T) {
 		inBubble(t, 1, func(b *bubble) {
 			w := b.start(func(c *Config) { c.Window = 1 }) // one user
-			b.tap.AddRule(taptalktest.Rule{Status: 503})
-			b.hap.AddRule(haptiktest.Rule{Status: 503})
+			b.tap.AddRule(vendortest.Rule{Status: 503})
+			b.hap.AddRule(vendortest.Rule{Status: 503})
 			blob := `,"blob":"` + strings.Repeat("x", 150_000) + `"`
 			for _, user := range numbers(1, 20) { // more than one fetch holds
 				b.row(user, name(1), blob)

@@ -11,6 +11,7 @@ import (
 	usync "usersync/sync"
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // shapes are the forms in which Debezium says that it does not know a value.
@@ -169,8 +170,8 @@ var fillings = []struct {
 		b.startBios(nil)
 	}, "known"},
 	{"failed", func(b *bubble) {
-		b.tap.SetRules(taptalktest.Rule{Status: 503, For: 20 * time.Second})
-		b.hap.SetRules(haptiktest.Rule{Status: 503, For: 20 * time.Second})
+		b.tap.SetRules(vendortest.Rule{Status: 503, For: 20 * time.Second})
+		b.hap.SetRules(vendortest.Rule{Status: 503, For: 20 * time.Second})
 		b.row("1", name(1), known)
 		b.startBios(nil)
 		time.Sleep(10 * time.Second)
@@ -184,8 +185,8 @@ var fillings = []struct {
 		b.row("1", name(2), `,"bio":`+shapes["bytes"])
 	}, "known"},
 	{"in flight, and without an answer", func(b *bubble) {
-		b.tap.SetRules(taptalktest.Rule{Answer: taptalktest.Hang, For: 2 * time.Second})
-		b.hap.SetRules(haptiktest.Rule{Answer: haptiktest.Hang, For: 2 * time.Second})
+		b.tap.SetRules(vendortest.Rule{Answer: vendortest.Hang, For: 2 * time.Second})
+		b.hap.SetRules(vendortest.Rule{Answer: vendortest.Hang, For: 2 * time.Second})
 		b.row("1", name(1), known)
 		b.startBios(nil)
 		time.Sleep(5 * time.Second)

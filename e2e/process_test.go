@@ -10,8 +10,7 @@ import (
 	"time"
 
 	"usersync/e2e/worker"
-	"usersync/sync/haptik/haptiktest"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // TestSecondSignal stops a worker whose vendors never answer: it waits for them,
@@ -24,8 +23,8 @@ func TestSecondSignal(t *testing.T) {
 	for _, destination := range worker.Destinations {
 		d.Config["destinations."+destination+".timeout"] = "90s"
 	}
-	d.Vendors.TapTalk.SetRules(taptalktest.Rule{Answer: taptalktest.Hang})
-	d.Vendors.Haptik.SetRules(haptiktest.Rule{Answer: haptiktest.Hang})
+	d.Vendors.TapTalk.SetRules(vendortest.Rule{Answer: vendortest.Hang})
+	d.Vendors.Haptik.SetRules(vendortest.Rule{Answer: vendortest.Hang})
 	book := worker.NewBook("users")
 	book.Write(t, d.Broker, 1, 2, 3)
 	w := d.Start(t, "worker", worker.Config{})
@@ -103,7 +102,7 @@ func TestAdminServer(t *testing.T) {
 func TestKeyRotation(t *testing.T) {
 	const users, concurrency, probes = 1000, 16, 20
 	d := deploy(t, 3, nil)
-	d.Vendors.TapTalk.SetKeys(taptalktest.Key{ID: "key", Secret: "the-new-secret"})
+	d.Vendors.TapTalk.SetKeys(vendortest.Key{ID: "key", Secret: "the-new-secret"})
 	key := filepath.Join(t.TempDir(), "key")
 	write := func(secret string) {
 		if err := os.WriteFile(key, []byte(secret), 0o600); err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"usersync/cmd/internal/app"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 func TestPlan(t *testing.T) {
@@ -186,8 +186,8 @@ func TestVendorScript(t *testing.T) {
 	s := &scripted{}
 	v := &vendor{sim: s}
 	v.reject(900001)
-	v.fault(rule{Name: "down", Status: 503})
-	v.fault(rule{Name: "slow", Latency: time.Second})
+	v.fault(vendortest.Rule{Name: "down", Status: 503})
+	v.fault(vendortest.Rule{Name: "slow", Latency: time.Second})
 	if got := s.names(); got != "latency down slow poison" {
 		t.Errorf("rules %s", got)
 	}
@@ -199,10 +199,10 @@ func TestVendorScript(t *testing.T) {
 
 type scripted struct {
 	simulator
-	rules []taptalktest.Rule
+	rules []vendortest.Rule
 }
 
-func (s *scripted) SetRules(rules ...taptalktest.Rule) { s.rules = rules }
+func (s *scripted) SetRules(rules ...vendortest.Rule) { s.rules = rules }
 
 func (s *scripted) names() string {
 	var names []string

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"usersync/sync/vendortest"
 )
 
 // kind is a sort of trouble.
@@ -30,7 +32,7 @@ var kinds = []kind{
 	{
 		name: "slow", key: 's',
 		begin: func(_ *demo, v *vendor) (string, error) {
-			v.fault(rule{Name: "slow", Latency: 3 * time.Second})
+			v.fault(vendortest.Rule{Name: "slow", Latency: 3 * time.Second})
 			return fmt.Sprintf("%s takes 3s to answer; the worker waits %s for it, so each call may or may not have been applied", v.title, asDemo("timeout")), nil
 		},
 		end: mended("slow", "answers in time again"),
@@ -38,7 +40,7 @@ var kinds = []kind{
 	{
 		name: "down", key: 'd',
 		begin: func(_ *demo, v *vendor) (string, error) {
-			v.fault(rule{Name: "down", Status: http.StatusServiceUnavailable})
+			v.fault(vendortest.Rule{Name: "down", Status: http.StatusServiceUnavailable})
 			return v.title + " is down: it answers everything with 503", nil
 		},
 		end: mended("down", "is up again"),
@@ -57,7 +59,7 @@ var kinds = []kind{
 		name: "limit", key: 'l',
 		begin: func(d *demo, v *vendor) (string, error) {
 			allowed := max(1, d.Rate/2)
-			v.fault(rule{Name: "limit", Rate: allowed, Status: http.StatusTooManyRequests, RetryAfter: time.Second})
+			v.fault(vendortest.Rule{Name: "limit", Rate: allowed, Status: http.StatusTooManyRequests, RetryAfter: time.Second})
 			return fmt.Sprintf("%s allows %.0f calls a second and answers the rest with 429, Retry-After: 1", v.title, allowed), nil
 		},
 		end: mended("limit", "allows any number of calls again"),

@@ -14,21 +14,19 @@ import (
 
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // latency is how long a vendor on a good day takes to answer.
 const latency = 20 * time.Millisecond
 
-// rule is what both simulators call a line of their script.
-type rule = taptalktest.Rule
-
 // simulator is what both simulators can do.
 type simulator interface {
 	http.Handler
-	SetRules(rules ...rule)
-	SetKeys(keys ...taptalktest.Key)
+	SetRules(rules ...vendortest.Rule)
+	SetKeys(keys ...vendortest.Key)
 	Current(id string) map[string]any
-	Stats() taptalktest.Stats
+	Stats() vendortest.Stats
 	Close()
 }
 
@@ -46,8 +44,8 @@ type vendor struct {
 
 	mu     sync.Mutex
 	keys   int    // issued so far
-	faults []rule // of troubles that go on
-	poison []rule // users that it rejects, for good
+	faults []vendortest.Rule // of troubles that go on
+	poison []vendortest.Rule // users that it rejects, for good
 }
 
 // startVendors starts both simulators; their key files go to dir.
@@ -107,7 +105,7 @@ func (v *vendor) revoke() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.keys++
-	v.sim.SetKeys(taptalktest.Key{ID: "demo", Secret: v.secret()})
+	v.sim.SetKeys(vendortest.Key{ID: "demo", Secret: v.secret()})
 }
 
 // issue writes the key that the vendor accepts into the worker's file.
@@ -125,7 +123,7 @@ func (v *vendor) issue() error {
 func (v *vendor) secret() string { return "secret-" + strconv.Itoa(v.keys) }
 
 // fault makes every call go the way of r, until mend.
-func (v *vendor) fault(r rule) {
+func (v *vendor) fault(r vendortest.Rule) {
 	v.mu.Lock()
 	v.faults = append(v.faults, r)
 	v.mu.Unlock()
@@ -135,7 +133,7 @@ func (v *vendor) fault(r rule) {
 // mend ends the faults of a name.
 func (v *vendor) mend(name string) {
 	v.mu.Lock()
-	var left []rule
+	var left []vendortest.Rule
 	for _, r := range v.faults {
 		if r.Name != name {
 			left = append(left, r)
@@ -151,7 +149,7 @@ func (v *vendor) reject(user int) {
 	v.mu.Lock()
 	// With a field it is the user's fault. TapTalk's first code for a 400 is about
 	// the request's headers.
-	v.poison = append(v.poison, rule{Name: "poison", User: strconv.Itoa(user), Status: http.StatusBadRequest, Field: "email"})
+	v.poison = append(v.poison, vendortest.Rule{Name: "poison", User: strconv.Itoa(user), Status: http.StatusBadRequest, Field: "email"})
 	v.mu.Unlock()
 	v.script()
 }
@@ -160,7 +158,7 @@ func (v *vendor) reject(user int) {
 func (v *vendor) script() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	rules := []rule{{Name: "latency", Latency: latency}}
+	rules := []vendortest.Rule{{Name: "latency", Latency: latency}}
 	rules = append(rules, v.faults...)
 	v.sim.SetRules(append(rules, v.poison...)...)
 }

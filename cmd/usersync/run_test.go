@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"usersync/sync/haptik/haptiktest"
+	"usersync/sync/vendortest"
 )
 
 // TestSignals runs the program as an orchestrator does: a process that gets
@@ -22,14 +23,14 @@ import (
 func TestSignals(t *testing.T) {
 	tests := []struct {
 		name    string
-		rule    haptiktest.Rule
+		rule    vendortest.Rule
 		signals []syscall.Signal
 		code    int
 		last    string // in the last line on standard error
 	}{
-		{"drain", haptiktest.Rule{Latency: 300 * time.Millisecond}, []syscall.Signal{syscall.SIGTERM}, exitFine, `"msg":"stopped"`},
-		{"Ctrl-C", haptiktest.Rule{}, []syscall.Signal{syscall.SIGINT}, exitFine, `"msg":"stopped"`},
-		{"hard", haptiktest.Rule{Answer: haptiktest.Hang}, []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM}, exitFailed, "stopped before calls in flight had ended"},
+		{"drain", vendortest.Rule{Latency: 300 * time.Millisecond}, []syscall.Signal{syscall.SIGTERM}, exitFine, `"msg":"stopped"`},
+		{"Ctrl-C", vendortest.Rule{}, []syscall.Signal{syscall.SIGINT}, exitFine, `"msg":"stopped"`},
+		{"hard", vendortest.Rule{Answer: vendortest.Hang}, []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM}, exitFailed, "stopped before calls in flight had ended"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,8 +39,9 @@ var rules = []rule{
 	{franz, []string{demo, "usersync/e2e"}, "its broker and its clients are for tests and the sandbox"},
 	{"usersync/sync/taptalk/taptalktest", []string{demo, "usersync/e2e"}, "a simulator is for tests and the sandbox"},
 	{"usersync/sync/haptik/haptiktest", []string{demo, "usersync/e2e"}, "a simulator is for tests and the sandbox"},
+	{"usersync/sync/vendortest", []string{"usersync/sync/taptalk/taptalktest", "usersync/sync/haptik/haptiktest", demo, "usersync/e2e"}, "a simulator is for tests and the sandbox"},
 	{"usersync/e2e", []string{"usersync/e2e"}, "the tests' harness is for tests"},
-	{"testing", []string{"usersync/e2e", "usersync/sync/taptalk/taptalktest", "usersync/sync/haptik/haptiktest", "usersync/sync/internal"}, "production code carries no tests"},
+	{"testing", []string{"usersync/e2e", "usersync/sync/taptalk/taptalktest", "usersync/sync/haptik/haptiktest", "usersync/sync/vendortest"}, "production code carries no tests"},
 }
 
 // pure are packages that must not reach others, however far away.

@@ -14,6 +14,7 @@ import (
 
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // The destinations, as the configuration, the groups and the metrics name them.
@@ -65,8 +66,8 @@ func NewVendors(t testing.TB) *Vendors {
 
 // Latency makes every call to either vendor take d, whatever they did before.
 func (v *Vendors) Latency(d time.Duration) {
-	v.TapTalk.SetRules(taptalktest.Rule{Latency: d})
-	v.Haptik.SetRules(haptiktest.Rule{Latency: d})
+	v.TapTalk.SetRules(vendortest.Rule{Latency: d})
+	v.Haptik.SetRules(vendortest.Rule{Latency: d})
 }
 
 // Name returns what a destination holds as the name of a user, "" if it holds
@@ -94,13 +95,13 @@ func (v *Vendors) Users(destination string) []string {
 
 // Applied returns the names that a destination was given for a user, with the
 // times at which it applied them, in that order.
-func (v *Vendors) Applied(destination, user string) []taptalktest.Version {
+func (v *Vendors) Applied(destination, user string) []vendortest.Version {
 	history := v.TapTalk.History // both simulators have the same type of history
 	if destination == Haptik {
 		history = v.Haptik.History
 	}
-	all := slices.DeleteFunc(history(user), func(h taptalktest.Version) bool { return h.Order == 0 })
-	slices.SortFunc(all, func(a, b taptalktest.Version) int { return a.Order - b.Order })
+	all := slices.DeleteFunc(history(user), func(h vendortest.Version) bool { return h.Order == 0 })
+	slices.SortFunc(all, func(a, b vendortest.Version) int { return a.Order - b.Order })
 	return all
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"usersync/sync/haptik/haptiktest"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // planted is in every personal value and every credential of a bubble.
@@ -56,7 +57,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bubble)) {
 		if err := b.kafka.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
 			t.Fatal(err)
 		}
-		b.tap.SetKeys(taptalktest.Key{ID: "id", Secret: planted})
+		b.tap.SetKeys(vendortest.Key{ID: "id", Secret: planted})
 		b.secret(planted)
 		b.serve(b.tap, "localhost:8001")
 		b.serve(b.hap, "localhost:8002")

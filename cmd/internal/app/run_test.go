@@ -12,8 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	usync "usersync/sync"
-	"usersync/sync/haptik/haptiktest"
-	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // TestRun is the quiet day: a worker starts, keeps both vendors right and leaves.
@@ -90,7 +89,7 @@ func TestRunDrains(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		p := b.start(b.config())
 		p.ready()
-		b.tap.SetRules(taptalktest.Rule{Latency: 8 * time.Second})
+		b.tap.SetRules(vendortest.Rule{Latency: 8 * time.Second})
 		b.change(1, "drained")
 		b.until(time.Minute, "the call is under way", func() bool { return b.tap.Calls() == 1 })
 		p.end()
@@ -118,7 +117,7 @@ func TestRunStopsHard(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
 		p := b.start(b.config())
 		p.ready()
-		b.hap.SetRules(haptiktest.Rule{Answer: haptiktest.Hang})
+		b.hap.SetRules(vendortest.Rule{Answer: vendortest.Hang})
 		b.change(1, "hung")
 		b.until(time.Minute, "the call is under way", func() bool { return b.hap.Stats().InFlight == 1 })
 		p.end()

@@ -9,36 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"usersync/sync/internal/vendortest"
-)
-
-// What all simulators share.
-type (
-	// Rule is a line of the script of faults.
-	Rule = vendortest.Rule
-	// Version is one request about a user, and what became of it.
-	Version = vendortest.Version
-	// Key is a client ID with its token as the secret.
-	Key = vendortest.Key
-	// Stats are counts over all users.
-	Stats = vendortest.Stats
-)
-
-// The answers of a Rule, the verdicts of a Version, the states of a Key.
-const (
-	Hang     = vendortest.Hang
-	Reset    = vendortest.Reset
-	Truncate = vendortest.Truncate
-	HTML     = vendortest.HTML
-
-	Pending  = vendortest.Pending
-	Applied  = vendortest.Applied
-	Ignored  = vendortest.Ignored
-	Rejected = vendortest.Rejected
-	Lost     = vendortest.Lost
-
-	Expired   = vendortest.Expired
-	Suspended = vendortest.Suspended
+	"usersync/sync/vendortest"
 )
 
 // What PostExisting and PutMissing can be, besides a status that is an error.

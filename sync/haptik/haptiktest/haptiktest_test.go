@@ -10,6 +10,7 @@ import (
 	usync "usersync/sync"
 	"usersync/sync/haptik"
 	"usersync/sync/haptik/haptiktest"
+	"usersync/sync/vendortest"
 )
 
 // deliverTo delivers body through the real client, credentials id and secret.
@@ -88,11 +89,11 @@ func TestKeys(t *testing.T) {
 	sim := haptiktest.New()
 	defer sim.Close()
 	const body = `{"auth_id":"7","name":"Ann"}`
-	sim.SetKeys(haptiktest.Key{ID: "id", Secret: "old"})
+	sim.SetKeys(vendortest.Key{ID: "id", Secret: "old"})
 	if e := deliverTo(t, sim, "put", body); e == nil || *e != (usync.CallError{Verdict: usync.Refused, Code: "http_401"}) {
 		t.Errorf("wrong token: got %v", e)
 	}
-	sim.SetKeys(haptiktest.Key{ID: "id", Secret: "old"}, haptiktest.Key{ID: "id", Secret: "secret"})
+	sim.SetKeys(vendortest.Key{ID: "id", Secret: "old"}, vendortest.Key{ID: "id", Secret: "secret"})
 	if e := deliverTo(t, sim, "put", body); e != nil {
 		t.Errorf("rotated: got %v", e)
 	}
@@ -154,7 +155,7 @@ func TestMergeReplaceAndIgnored(t *testing.T) {
 		for _, v := range sim.History("7") {
 			verdicts = append(verdicts, v.Method, v.Verdict)
 		}
-		if w := []any{"POST", haptiktest.Applied, "POST", haptiktest.Ignored, "PUT", haptiktest.Applied}; !reflect.DeepEqual(verdicts, w) {
+		if w := []any{"POST", vendortest.Applied, "POST", vendortest.Ignored, "PUT", vendortest.Applied}; !reflect.DeepEqual(verdicts, w) {
 			t.Errorf("got %v, want %v", verdicts, w)
 		}
 		sim.Close()

@@ -10,6 +10,7 @@ import (
 	usync "usersync/sync"
 	"usersync/sync/taptalk"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // deliverTo delivers body with the key id:secret through the real client.
@@ -32,7 +33,7 @@ func deliverTo(t *testing.T, sim *taptalktest.Server, body string) *usync.CallEr
 // both status modes.
 func TestChecks(t *testing.T) {
 	const ok = `{"xcUserID":"7","fullName":"Ann"}`
-	key := taptalktest.Key{ID: "id", Secret: "secret"}
+	key := vendortest.Key{ID: "id", Secret: "secret"}
 	refused := func(code string) *usync.CallError { return &usync.CallError{Verdict: usync.Refused, Code: code} }
 	rejected := func(field string) *usync.CallError {
 		return &usync.CallError{Verdict: usync.Rejected, Code: "40002", Field: field}
@@ -40,16 +41,16 @@ func TestChecks(t *testing.T) {
 	strict := func(k *taptalktest.Knobs) { k.StrictPhone, k.StrictURL, k.Roles = true, true, []string{"agent"} }
 	unique := func(k *taptalktest.Knobs) { k.UniqueUsername = true }
 	for name, c := range map[string]struct {
-		keys []taptalktest.Key
+		keys []vendortest.Key
 		knob func(*taptalktest.Knobs)
 		body string
 		want *usync.CallError
 	}{
 		"ok":                {nil, nil, ok, nil},
-		"ok, with key":      {[]taptalktest.Key{{ID: "x", Secret: "y"}, key}, nil, ok, nil},
-		"wrong key":         {[]taptalktest.Key{{ID: "id", Secret: "y"}}, nil, ok, refused("49103")},
-		"expired":           {[]taptalktest.Key{{ID: "id", Secret: "secret", State: taptalktest.Expired}}, nil, ok, refused("49106")},
-		"suspended":         {[]taptalktest.Key{{ID: "id", Secret: "secret", State: taptalktest.Suspended}}, nil, ok, refused("49202")},
+		"ok, with key":      {[]vendortest.Key{{ID: "x", Secret: "y"}, key}, nil, ok, nil},
+		"wrong key":         {[]vendortest.Key{{ID: "id", Secret: "y"}}, nil, ok, refused("49103")},
+		"expired":           {[]vendortest.Key{{ID: "id", Secret: "secret", State: vendortest.Expired}}, nil, ok, refused("49106")},
+		"suspended":         {[]vendortest.Key{{ID: "id", Secret: "secret", State: vendortest.Suspended}}, nil, ok, refused("49202")},
 		"no JSON":           {nil, nil, `[]`, rejected("")},
 		"no ID":             {nil, nil, `{"fullName":"Ann"}`, rejected("xcUserID")},
 		"ID of 50 runes":    {nil, nil, `{"xcUserID":"` + strings.Repeat("é", 50) + `","fullName":"Ann"}`, nil},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // admin sends one request to a simulator and returns the status and the body.
@@ -21,10 +22,10 @@ func admin(h http.Handler, method, path, body string) (int, string) {
 }
 
 func TestRuleJSON(t *testing.T) {
-	full := taptalktest.Rule{
+	full := vendortest.Rule{
 		Name: "n", User: "u", Method: "PUT", Where: map[string]string{"f": "v"}, After: time.Second, For: time.Minute,
 		Nodes: 4, Probability: 0.5, Rate: 2, First: 1, Last: 2, PerUser: true, Latency: 1500 * time.Millisecond,
-		Answer: taptalktest.HTML, Status: 429, Code: "c", Field: "f", RetryAfter: time.Second, Apply: true, ApplyAfter: time.Hour,
+		Answer: vendortest.HTML, Status: 429, Code: "c", Field: "f", RetryAfter: time.Second, Apply: true, ApplyAfter: time.Hour,
 	}
 	v := reflect.ValueOf(full)
 	for i := range v.NumField() {
@@ -36,7 +37,7 @@ func TestRuleJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back taptalktest.Rule
+	var back vendortest.Rule
 	if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back, full) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, back, full)
 	}
@@ -102,13 +103,13 @@ func TestOnASocket(t *testing.T) {
 	srv := httptest.NewServer(sim)
 	defer srv.Close()
 	defer sim.Close()
-	sim.SetRules(taptalktest.Rule{Answer: taptalktest.Reset})
+	sim.SetRules(vendortest.Rule{Answer: vendortest.Reset})
 	if resp, err := srv.Client().Post(srv.URL+"/v1/server/user/update", "text/plain", strings.NewReader("not JSON")); err == nil {
 		resp.Body.Close()
 		t.Errorf("got %s", resp.Status)
 	}
 	h := sim.History("")
-	if len(h) != 1 || string(h[0].Body) != `"not JSON"` || h[0].Verdict != taptalktest.Lost {
+	if len(h) != 1 || string(h[0].Body) != `"not JSON"` || h[0].Verdict != vendortest.Lost {
 		t.Errorf("got %+v", h)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	usync "usersync/sync"
 	"usersync/sync/taptalk"
 	"usersync/sync/taptalk/taptalktest"
+	"usersync/sync/vendortest"
 )
 
 // world is a simulator on a virtual network with the real client before it.
@@ -74,12 +75,12 @@ func (w world) name() any { return w.Current("7")["fullName"] }
 func TestApplyLate(t *testing.T) {
 	inBubble(t, func(t *testing.T, w world) {
 		start := time.Now()
-		w.SetRules(taptalktest.Rule{Name: "late", Last: 1, Answer: taptalktest.Hang, ApplyAfter: 15 * time.Second})
+		w.SetRules(vendortest.Rule{Name: "late", Last: 1, Answer: vendortest.Hang, ApplyAfter: 15 * time.Second})
 		if e := w.deliver(t.Context(), "7", "old"); e == nil || e.Code != "timeout" || !e.Ambiguous {
 			t.Fatalf("got %v, want a timeout", e)
 		}
 		synctest.Wait() // the server notices that the client has gone
-		if h := w.History("7"); h[0].Verdict != taptalktest.Pending || w.Current("7") != nil {
+		if h := w.History("7"); h[0].Verdict != vendortest.Pending || w.Current("7") != nil {
 			t.Fatalf("applied at once: %+v", h)
 		}
 		if e := w.deliver(t.Context(), "7", "new"); e != nil {
@@ -99,9 +100,9 @@ func TestApplyLate(t *testing.T) {
 			t.Fatal("not applied late")
 		}
 		h := w.History("7")
-		want := []taptalktest.Version{
-			{Seq: 1, Verdict: taptalktest.Applied, Order: 2, Rule: "late", Received: start, Applied: start.Add(15 * time.Second)},
-			{Seq: 2, Verdict: taptalktest.Applied, Order: 1, Status: 200, Received: start.Add(10 * time.Second), Applied: start.Add(10 * time.Second)},
+		want := []vendortest.Version{
+			{Seq: 1, Verdict: vendortest.Applied, Order: 2, Rule: "late", Received: start, Applied: start.Add(15 * time.Second)},
+			{Seq: 2, Verdict: vendortest.Applied, Order: 1, Status: 200, Received: start.Add(10 * time.Second), Applied: start.Add(10 * time.Second)},
 		}
 		for i := range want {
 			want[i].Method, want[i].Body = "POST", h[i].Body
@@ -123,27 +124,27 @@ func TestAnswers(t *testing.T) {
 		return &usync.CallError{Verdict: usync.Failed, Code: code, Ambiguous: ambiguous}
 	}
 	for name, c := range map[string]struct {
-		rule    taptalktest.Rule
+		rule    vendortest.Rule
 		want    *usync.CallError
 		applied bool
 		verdict any
 		status  int
 	}{
-		"none":            {taptalktest.Rule{}, nil, true, taptalktest.Applied, 200},
-		"latency":         {taptalktest.Rule{Latency: 9 * time.Second}, nil, true, taptalktest.Applied, 200},
-		"hang":            {taptalktest.Rule{Answer: taptalktest.Hang}, failed("timeout", true), false, taptalktest.Lost, 0},
-		"hang, applied":   {taptalktest.Rule{Answer: taptalktest.Hang, Apply: true}, failed("timeout", true), true, taptalktest.Applied, 0},
-		"reset":           {taptalktest.Rule{Answer: taptalktest.Reset}, failed("connection", true), false, taptalktest.Lost, 0},
-		"reply dropped":   {taptalktest.Rule{Answer: taptalktest.Reset, Apply: true}, failed("connection", true), true, taptalktest.Applied, 0},
-		"truncated":       {taptalktest.Rule{Answer: taptalktest.Truncate}, failed("truncated", true), true, taptalktest.Applied, 200},
-		"HTML 502":        {taptalktest.Rule{Answer: taptalktest.HTML}, failed("http_502", true), false, taptalktest.Lost, 502},
-		"HTML 200":        {taptalktest.Rule{Answer: taptalktest.HTML, Status: 200}, failed("not_an_envelope", true), false, taptalktest.Lost, 200},
-		"504, applied":    {taptalktest.Rule{Answer: taptalktest.HTML, Status: 504, Apply: true}, failed("http_504", true), true, taptalktest.Applied, 504},
-		"500":             {taptalktest.Rule{Status: 500}, failed("50001", false), false, taptalktest.Lost, 200},
-		"vendor's code":   {taptalktest.Rule{Code: "49202"}, &usync.CallError{Verdict: usync.Refused, Code: "49202"}, false, taptalktest.Lost, 200},
-		"a field":         {taptalktest.Rule{Field: "phone"}, &usync.CallError{Verdict: usync.Rejected, Code: "40002", Field: "phone"}, false, taptalktest.Lost, 200},
-		"429":             {taptalktest.Rule{Status: 429}, &usync.CallError{Verdict: usync.Failed, Code: "429xx", Throttled: true}, false, taptalktest.Lost, 200},
-		"429, RetryAfter": {taptalktest.Rule{Answer: taptalktest.HTML, Status: 429, RetryAfter: 7 * time.Second}, &usync.CallError{Verdict: usync.Failed, Code: "http_429", Throttled: true, RetryAfter: 7 * time.Second}, false, taptalktest.Lost, 429},
+		"none":            {vendortest.Rule{}, nil, true, vendortest.Applied, 200},
+		"latency":         {vendortest.Rule{Latency: 9 * time.Second}, nil, true, vendortest.Applied, 200},
+		"hang":            {vendortest.Rule{Answer: vendortest.Hang}, failed("timeout", true), false, vendortest.Lost, 0},
+		"hang, applied":   {vendortest.Rule{Answer: vendortest.Hang, Apply: true}, failed("timeout", true), true, vendortest.Applied, 0},
+		"reset":           {vendortest.Rule{Answer: vendortest.Reset}, failed("connection", true), false, vendortest.Lost, 0},
+		"reply dropped":   {vendortest.Rule{Answer: vendortest.Reset, Apply: true}, failed("connection", true), true, vendortest.Applied, 0},
+		"truncated":       {vendortest.Rule{Answer: vendortest.Truncate}, failed("truncated", true), true, vendortest.Applied, 200},
+		"HTML 502":        {vendortest.Rule{Answer: vendortest.HTML}, failed("http_502", true), false, vendortest.Lost, 502},
+		"HTML 200":        {vendortest.Rule{Answer: vendortest.HTML, Status: 200}, failed("not_an_envelope", true), false, vendortest.Lost, 200},
+		"504, applied":    {vendortest.Rule{Answer: vendortest.HTML, Status: 504, Apply: true}, failed("http_504", true), true, vendortest.Applied, 504},
+		"500":             {vendortest.Rule{Status: 500}, failed("50001", false), false, vendortest.Lost, 200},
+		"vendor's code":   {vendortest.Rule{Code: "49202"}, &usync.CallError{Verdict: usync.Refused, Code: "49202"}, false, vendortest.Lost, 200},
+		"a field":         {vendortest.Rule{Field: "phone"}, &usync.CallError{Verdict: usync.Rejected, Code: "40002", Field: "phone"}, false, vendortest.Lost, 200},
+		"429":             {vendortest.Rule{Status: 429}, &usync.CallError{Verdict: usync.Failed, Code: "429xx", Throttled: true}, false, vendortest.Lost, 200},
+		"429, RetryAfter": {vendortest.Rule{Answer: vendortest.HTML, Status: 429, RetryAfter: 7 * time.Second}, &usync.CallError{Verdict: usync.Failed, Code: "http_429", Throttled: true, RetryAfter: 7 * time.Second}, false, vendortest.Lost, 429},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w world) {
@@ -168,7 +169,7 @@ func TestAnswers(t *testing.T) {
 // A slow server does not know that its client has left.
 func TestLatencyOutlivesTheClient(t *testing.T) {
 	inBubble(t, func(t *testing.T, w world) {
-		w.SetRules(taptalktest.Rule{Latency: 25 * time.Second})
+		w.SetRules(vendortest.Rule{Latency: 25 * time.Second})
 		if e := w.deliver(t.Context(), "7", "Ann"); e == nil || e.Code != "timeout" {
 			t.Fatalf("got %v", e)
 		}
@@ -188,7 +189,7 @@ func TestLatencyOutlivesTheClient(t *testing.T) {
 func TestApplyAfterLatency(t *testing.T) {
 	inBubble(t, func(t *testing.T, w world) {
 		start := time.Now()
-		w.SetRules(taptalktest.Rule{Latency: 5 * time.Second, ApplyAfter: 8 * time.Second})
+		w.SetRules(vendortest.Rule{Latency: 5 * time.Second, ApplyAfter: 8 * time.Second})
 		if e := w.deliver(t.Context(), "7", "Ann"); e != nil || time.Since(start) != 5*time.Second {
 			t.Fatalf("got %v after %v", e, time.Since(start))
 		}
@@ -201,7 +202,7 @@ func TestApplyAfterLatency(t *testing.T) {
 
 func TestOverlapIsSeen(t *testing.T) {
 	inBubble(t, func(t *testing.T, w world) {
-		w.SetRules(taptalktest.Rule{Latency: time.Second})
+		w.SetRules(vendortest.Rule{Latency: time.Second})
 		var calls sync.WaitGroup
 		for _, user := range []string{"7", "7", "8"} {
 			calls.Go(func() {
@@ -221,8 +222,8 @@ func TestOverlapIsSeen(t *testing.T) {
 func TestCloseEndsEverything(t *testing.T) {
 	inBubble(t, func(t *testing.T, w world) {
 		w.SetRules(
-			taptalktest.Rule{User: "7", Answer: taptalktest.Hang, ApplyAfter: time.Hour},
-			taptalktest.Rule{User: "8", Latency: time.Hour},
+			vendortest.Rule{User: "7", Answer: vendortest.Hang, ApplyAfter: time.Hour},
+			vendortest.Rule{User: "8", Latency: time.Hour},
 		)
 		var calls sync.WaitGroup
 		for _, user := range []string{"7", "8"} {
@@ -264,20 +265,20 @@ func (w world) hits(ctx context.Context, users ...string) []int {
 func TestWhen(t *testing.T) {
 	turns := []string{"a", "b", "a", "b", "a", "b", "a", "b"}
 	for name, c := range map[string]struct {
-		rule taptalktest.Rule
+		rule vendortest.Rule
 		want []int
 	}{
-		"always":      {taptalktest.Rule{}, []int{0, 1, 2, 3, 4, 5, 6, 7}},
-		"user":        {taptalktest.Rule{User: "b"}, []int{1, 3, 5, 7}},
-		"method":      {taptalktest.Rule{Method: "PUT"}, nil},
-		"value":       {taptalktest.Rule{Where: map[string]string{"xcUserID": "a"}}, []int{0, 2, 4, 6}},
-		"any value":   {taptalktest.Rule{Where: map[string]string{"fullName": ""}}, []int{0, 1, 2, 3, 4, 5, 6, 7}},
-		"no value":    {taptalktest.Rule{Where: map[string]string{"phone": ""}}, nil},
-		"nth":         {taptalktest.Rule{First: 3, Last: 3}, []int{2}},
-		"nth of user": {taptalktest.Rule{User: "b", First: 2, Last: 3}, []int{3, 5}},
-		"of each":     {taptalktest.Rule{PerUser: true, Last: 1}, []int{0, 1}},
-		"above rate":  {taptalktest.Rule{Rate: 5}, []int{5, 6, 7}},
-		"later":       {taptalktest.Rule{After: time.Second}, nil},
+		"always":      {vendortest.Rule{}, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+		"user":        {vendortest.Rule{User: "b"}, []int{1, 3, 5, 7}},
+		"method":      {vendortest.Rule{Method: "PUT"}, nil},
+		"value":       {vendortest.Rule{Where: map[string]string{"xcUserID": "a"}}, []int{0, 2, 4, 6}},
+		"any value":   {vendortest.Rule{Where: map[string]string{"fullName": ""}}, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+		"no value":    {vendortest.Rule{Where: map[string]string{"phone": ""}}, nil},
+		"nth":         {vendortest.Rule{First: 3, Last: 3}, []int{2}},
+		"nth of user": {vendortest.Rule{User: "b", First: 2, Last: 3}, []int{3, 5}},
+		"of each":     {vendortest.Rule{PerUser: true, Last: 1}, []int{0, 1}},
+		"above rate":  {vendortest.Rule{Rate: 5}, []int{5, 6, 7}},
+		"later":       {vendortest.Rule{After: time.Second}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w world) {
@@ -294,7 +295,7 @@ func TestWhen(t *testing.T) {
 func TestWhenTimePasses(t *testing.T) {
 	t.Run("window", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, w world) {
-			w.SetRules(taptalktest.Rule{After: 2 * time.Second, For: 3 * time.Second, Status: 500})
+			w.SetRules(vendortest.Rule{After: 2 * time.Second, For: 3 * time.Second, Status: 500})
 			var hit []int
 			for second := range 8 {
 				if e := w.deliver(t.Context(), "7", "Ann"); e != nil {
@@ -309,7 +310,7 @@ func TestWhenTimePasses(t *testing.T) {
 	})
 	t.Run("rate refills", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, w world) {
-			w.SetRules(taptalktest.Rule{Rate: 5, Status: 429})
+			w.SetRules(vendortest.Rule{Rate: 5, Status: 429})
 			users := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 			w.hits(t.Context(), users...)
 			time.Sleep(400 * time.Millisecond)
@@ -320,7 +321,7 @@ func TestWhenTimePasses(t *testing.T) {
 	})
 	t.Run("latencies add up, the first other rule decides", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, w world) {
-			w.SetRules(taptalktest.Rule{Latency: time.Second}, taptalktest.Rule{Latency: 2 * time.Second}, taptalktest.Rule{Code: "50001"}, taptalktest.Rule{Code: "40002"})
+			w.SetRules(vendortest.Rule{Latency: time.Second}, vendortest.Rule{Latency: 2 * time.Second}, vendortest.Rule{Code: "50001"}, vendortest.Rule{Code: "40002"})
 			start := time.Now()
 			if e := w.deliver(t.Context(), "7", "Ann"); e == nil || e.Code != "50001" || time.Since(start) != 3*time.Second {
 				t.Errorf("got %v after %v", e, time.Since(start))
@@ -332,7 +333,7 @@ func TestWhenTimePasses(t *testing.T) {
 // A bad node rejects every call on its connections, and no other.
 func TestOneBadNodeOfFour(t *testing.T) {
 	inBubble(t, func(t *testing.T, w world) {
-		w.SetRules(taptalktest.Rule{Latency: time.Second}, taptalktest.Rule{Nodes: 4, Status: 500})
+		w.SetRules(vendortest.Rule{Latency: time.Second}, vendortest.Rule{Nodes: 4, Status: 500})
 		for round := range 3 {
 			var calls sync.WaitGroup
 			var mu sync.Mutex
@@ -359,7 +360,7 @@ func TestProbabilityIsReproducible(t *testing.T) {
 	victims := func(seed uint64, users []string) (hit []string) {
 		inBubble(t, func(t *testing.T, w world) {
 			w.Seed(seed)
-			w.SetRules(taptalktest.Rule{Probability: 0.3, Status: 500})
+			w.SetRules(vendortest.Rule{Probability: 0.3, Status: 500})
 			for _, i := range w.hits(t.Context(), users...) {
 				hit = append(hit, users[i])
 			}
