@@ -43,7 +43,7 @@ type vendor struct {
 	want        func(*row) map[string]string // what it must hold of a user
 
 	mu     sync.Mutex
-	keys   int    // issued so far
+	keys   int               // issued so far
 	faults []vendortest.Rule // of troubles that go on
 	poison []vendortest.Rule // users that it rejects, for good
 }

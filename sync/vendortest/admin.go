@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -12,18 +13,18 @@ import (
 //
 //	GET    /_sim/users       {id: state}
 //	GET    /_sim/users/{id}  {current, history, max_overlap}
+//	GET    /_sim/calls       {calls, next}: Feed from ?since=0, at most ?limit=10000
 //	GET    /_sim/stats       Stats
 //	GET    /_sim/rules       the script; PUT replaces it, POST adds one rule
 //	PUT    /_sim/keys        [Key]
 //	GET    /_sim/knobs       the vendor's knobs; PUT changes those it names
-//	DELETE /_sim/users       forgets users, history and counts
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", s.serve)
+	mux.Handle("/", s.From(""))
 	mux.HandleFunc("/_sim/", http.NotFound) // a typo here is no call of the vendor's API
 	mux.HandleFunc("GET /_sim/users", s.getUsers)
-	mux.HandleFunc("DELETE /_sim/users", s.deleteUsers)
 	mux.HandleFunc("GET /_sim/users/{id}", s.getUser)
+	mux.HandleFunc("GET /_sim/calls", s.getCalls)
 	mux.HandleFunc("GET /_sim/stats", func(w http.ResponseWriter, _ *http.Request) { write(w, JSON(http.StatusOK, s.Stats())) })
 	mux.HandleFunc("GET /_sim/rules", s.getRules)
 	mux.HandleFunc("PUT /_sim/rules", change(func(rules []Rule) error { s.SetRules(rules...); return nil }))
@@ -58,9 +59,13 @@ func change[T any](f func(T) error) http.HandlerFunc {
 
 func (s *Server) getUsers(w http.ResponseWriter, _ *http.Request) {
 	all := map[string]map[string]any{}
-	for _, id := range s.Users() {
-		all[id] = s.Current(id)
+	s.mu.Lock()
+	for id, u := range s.users {
+		if u.current != nil {
+			all[id] = u.current // replaced, never changed
+		}
 	}
+	s.mu.Unlock()
 	write(w, JSON(http.StatusOK, all))
 }
 
@@ -71,18 +76,22 @@ func (s *Server) getUser(w http.ResponseWriter, r *http.Request) {
 	}))
 }
 
-func (s *Server) deleteUsers(w http.ResponseWriter, _ *http.Request) {
-	s.Reset()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// Reset forgets users, history and counts. Calls in flight are still saved, as
-// those of users that nobody asks for any more.
-func (s *Server) Reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users = map[string]*user{}
-	s.stats = Stats{InFlight: s.stats.InFlight}
+func (s *Server) getCalls(w http.ResponseWriter, r *http.Request) {
+	since, limit := 0, 10_000
+	for name, v := range map[string]*int{"since": &since, "limit": &limit} {
+		text := r.FormValue(name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			http.Error(w, name+" must be a number", http.StatusBadRequest)
+			return
+		}
+		*v = n
+	}
+	calls, next := s.Feed(since, limit)
+	write(w, JSON(http.StatusOK, map[string]any{"calls": calls, "next": next}))
 }
 
 func (s *Server) getRules(w http.ResponseWriter, _ *http.Request) {

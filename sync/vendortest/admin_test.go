@@ -92,9 +92,10 @@ func TestAdmin(t *testing.T) {
 	expect("PUT", "/_sim/knobs", `{"status_mode":"odd"}`, 400, "status_mode")
 	expect("PUT", "/_sim/knobs", `{"no_such":true}`, 400, "no_such")
 
-	expect("DELETE", "/_sim/users", "", 204, "")
 	expect("POST", "/_sim/users", "", 404, "")
-	expect("GET", "/_sim/stats", "", 200, `{"calls":0,"applied":0,"users":0,"in_flight":0,"max_in_flight":0,"max_overlap":0}`)
+	expect("GET", "/_sim/calls?limit=1", "", 200, `"next":`)
+	expect("GET", "/_sim/calls?since=-1", "", 400, "since")
+	expect("GET", "/_sim/calls?limit=all", "", 400, "limit")
 }
 
 // On a real port a reset is a reset, and a request that is not JSON is kept too.

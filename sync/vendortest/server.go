@@ -28,6 +28,7 @@ type Server struct {
 	rules  []*script
 	keys   []Key
 	users  map[string]*user
+	feed   []*record // in the order in which they came or changed
 	stats  Stats
 	conns  int
 	late   map[*time.Timer]struct{}
@@ -109,22 +110,27 @@ func (s *Server) ConnContext(ctx context.Context, _ net.Conn) context.Context {
 // ServeHTTP serves the vendor's API, and the simulator's own below /_sim/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
+// From returns a handler that serves the vendor's API alone and notes who called.
+func (s *Server) From(caller string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, caller) })
+}
+
 // visit is one call while it is being served.
 type visit struct {
 	*Call
-	version *Version
+	version *record
 	user    *user
 	rule    *Rule // the one that decides, or nil
 	latency time.Duration
 	leave   func()
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, caller string) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
 		return // the client went away before it had said anything
 	}
-	v := s.receive(r, body)
+	v := s.receive(r, body, caller)
 	if v == nil {
 		panic(http.ErrAbortHandler) // closed
 	}
@@ -156,7 +162,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // receive books a call and finds the rules that hit it; nil once s is closed.
-func (s *Server) receive(r *http.Request, raw []byte) *visit {
+func (s *Server) receive(r *http.Request, raw []byte, caller string) *visit {
 	c := &Call{Method: r.Method, Path: r.URL.Path, Header: r.Header}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -180,21 +186,25 @@ func (s *Server) receive(r *http.Request, raw []byte) *visit {
 	if c.Body == nil {
 		raw, _ = json.Marshal(string(raw)) // it must fit into a Version
 	}
-	v := &visit{Call: c, user: s.user(c.User), version: &Version{
-		Seq: s.stats.Calls, Method: c.Method, Body: raw, Received: time.Now(), Verdict: Pending,
-	}}
-	v.user.versions = append(v.user.versions, v.version)
-	s.match(r.Context(), v)
-
-	v.user.inFlight++
-	v.user.maxOverlap = max(v.user.maxOverlap, v.user.inFlight)
+	u := s.user(c.User)
+	u.inFlight++
+	u.maxOverlap = max(u.maxOverlap, u.inFlight)
 	s.stats.InFlight++
 	s.stats.MaxInFlight = max(s.stats.MaxInFlight, s.stats.InFlight)
+	v := &visit{Call: c, user: u, version: &record{Version: Version{
+		Seq: s.stats.Calls, User: c.User, Caller: caller, Method: c.Method, Body: raw,
+		Received: time.Now(), Overlap: u.inFlight, Verdict: Pending,
+	}}}
+	u.versions = append(u.versions, v.version)
+	s.note(v.version)
+	s.match(r.Context(), v)
 	v.leave = sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		v.user.inFlight--
 		s.stats.InFlight--
+		v.version.Ended = time.Now()
+		s.note(v.version)
 	})
 	return v
 }
@@ -235,6 +245,7 @@ func (s *Server) decide(v *visit) (Reply, Answer) {
 		reply = s.apply(v)
 	default:
 		v.version.Verdict = Lost
+		s.note(v.version)
 	}
 	switch {
 	case rule.Answer == HTML:
@@ -267,6 +278,7 @@ func (s *Server) apply(v *visit) Reply {
 	default:
 		v.version.Verdict = Rejected
 	}
+	s.note(v.version)
 	return reply
 }
 
