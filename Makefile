@@ -18,7 +18,7 @@ FUZZTIME ?= 20000x
 build:
 	go build -trimpath -o bin/ ./cmd/...
 
-# Run all tests; those that need Java say so and skip where it is missing.
+# Run all tests; those that need more than Go say so and skip where it is missing.
 test:
 	go test ./...
 

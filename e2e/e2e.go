@@ -7,31 +7,54 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"usersync/e2e/broker"
+	"usersync/e2e/connect"
+	"usersync/e2e/postgres"
 	"usersync/e2e/process"
 )
 
+// packages are Debian's for the programs that tests ask for.
+var packages = map[string]string{
+	"java":     "openjdk-17-jre-headless",
+	"mvn":      "maven",
+	"postgres": "postgresql",
+}
+
 // Require skips the test, or fails it under USERSYNC_E2E=require, unless all
-// programs are installed.
+// programs are installed. It says how to install what is missing.
 func Require(t testing.TB, programs ...string) {
 	t.Helper()
 	if os.Getenv("USERSYNC_E2E") == "off" {
 		unavailable(t, "USERSYNC_E2E=off")
 	}
-	var missing []string
+	var missing, install []string
 	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			missing = append(missing, p)
+		find := exec.LookPath
+		if p == "postgres" {
+			find = func(string) (string, error) { return postgres.Programs() }
+		}
+		if _, err := find(p); err == nil {
+			continue
+		}
+		missing = append(missing, p)
+		if name, ok := packages[p]; ok {
+			install = append(install, name)
 		}
 	}
-	if len(missing) > 0 {
-		unavailable(t, "not installed: "+strings.Join(missing, ", "))
+	if len(missing) == 0 {
+		return
 	}
+	reason := "not installed: " + strings.Join(missing, ", ")
+	if len(install) > 0 {
+		reason += "; on Debian: apt-get install " + strings.Join(install, " ")
+	}
+	unavailable(t, reason)
 }
 
 // unavailable is the one place where a test may be skipped.
@@ -48,9 +71,8 @@ func unavailable(t testing.TB, reason string) {
 func Kafka(t testing.TB, c broker.Config) *broker.Broker {
 	t.Helper()
 	Require(t, "java")
-	if _, err := broker.Fetch(t.Context()); err != nil {
-		unavailable(t, err.Error()) // no Maven, or no network
-	}
+	_, err := broker.Fetch(t.Context())
+	fetched(t, err)
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
@@ -60,6 +82,51 @@ func Kafka(t testing.TB, c broker.Config) *broker.Broker {
 	}
 	t.Cleanup(b.Close)
 	return b
+}
+
+// fetched skips the test if err says that something could not be downloaded.
+func fetched(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, exec.ErrNotFound) {
+		Require(t, "mvn")
+	}
+	if err != nil {
+		unavailable(t, err.Error()) // no network
+	}
+}
+
+// Postgres starts a PostgreSQL server for the test. It is ended with the test; its
+// logs are the test's artifacts unless c says where.
+func Postgres(t testing.TB, c postgres.Config) *postgres.Server {
+	t.Helper()
+	Require(t, "postgres")
+	if c.Logs == "" {
+		c.Logs = t.ArtifactDir()
+	}
+	s, err := postgres.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Connect starts a Kafka Connect worker for the test, in a directory of the test
+// unless c names one. It is ended with the test.
+func Connect(t testing.TB, c connect.Config) *connect.Worker {
+	t.Helper()
+	Require(t, "java")
+	_, _, err := connect.Fetch(t.Context())
+	fetched(t, err)
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	w, err := connect.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w
 }
 
 // Start starts a process for the test. It is ended with the test; its output is

@@ -38,10 +38,14 @@ func TestRequire(t *testing.T) {
 		{"", missing, "skip: cannot run: not installed: " + missing},
 		{"require", "go", ""},
 		{"require", missing, "fail: cannot run, and USERSYNC_E2E=require: not installed: " + missing},
+		{"require", "java", "fail: cannot run, and USERSYNC_E2E=require: not installed: java; on Debian: apt-get install openjdk-17-jre-headless"},
 		{"off", "go", "skip: cannot run: USERSYNC_E2E=off"},
 	} {
 		t.Run(c.mode+" "+c.program, func(t *testing.T) {
 			t.Setenv("USERSYNC_E2E", c.mode)
+			if c.program == "java" {
+				t.Setenv("PATH", t.TempDir())
+			}
 			o := &outcome{TB: t}
 			done := make(chan struct{})
 			go func() {

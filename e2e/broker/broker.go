@@ -5,9 +5,9 @@ package broker
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"usersync/e2e/internal/java"
+	"usersync/e2e/internal/loopback"
 	"usersync/e2e/process"
 )
 
@@ -34,19 +36,27 @@ type Config struct {
 // Broker is a Kafka broker that was started at least once. The methods that
 // start, stop and signal it are for one goroutine; all others for several.
 type Broker struct {
-	config    Config
-	dir       string
-	jars      string
-	listeners []listener // the controller's first, then the one without security
-	security  *Security
-	client    *kgo.Client
-	process   *process.Process
-	starts    int
+	config     Config
+	dir        string
+	java       java.Program
+	properties string     // the path of its configuration
+	listeners  []listener // the controller's first, then the one without security
+	security   *Security
+	client     *kgo.Client
+	process    *process.Process
+	starts     int
 }
 
 // listener is one address the broker listens on, under the name and with the
 // security protocol that Kafka's configuration gives it.
 type listener struct{ name, protocol, addr string }
+
+//go:embed pom.xml
+var pom []byte
+
+// Fetch returns the directory with the broker's jars. The first call on a machine
+// has Maven download them, about 44 MB.
+func Fetch(ctx context.Context) (string, error) { return java.Fetch(ctx, "kafka", pom) }
 
 // How long a broker may take; the start after a crash is the longest.
 const (
@@ -65,7 +75,7 @@ func Start(ctx context.Context, c Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
-	b := &Broker{config: c, dir: dir, jars: jars}
+	b := &Broker{config: c, dir: dir, java: java.Program{Jars: jars, Dir: dir}}
 	if err := b.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
@@ -83,12 +93,15 @@ func (b *Broker) prepare(ctx context.Context) error {
 	if b.config.Secured {
 		b.listeners = append(b.listeners, securedListeners...)
 	}
-	if err := chooseAddresses(ctx, b.listeners); err != nil {
+	free, err := loopback.Free(ctx, len(b.listeners))
+	if err != nil {
 		return err
+	}
+	for i, addr := range free {
+		b.listeners[i].addr = addr
 	}
 	var format []string
 	if b.config.Secured {
-		var err error
 		if b.security, err = newSecurity(b.dir, b.listeners[2:]); err != nil {
 			return err
 		}
@@ -99,7 +112,7 @@ func (b *Broker) prepare(ctx context.Context) error {
 	}
 	// The ID is any 16 bytes in base64; no two of these brokers ever meet.
 	const clusterID = "dXNlcnN5bmMtZTJlLTAwMQ"
-	args := b.java("kafka.tools.StorageTool", "format", "--cluster-id", clusterID, "--config", b.file("server.properties"))
+	args := b.java.Args("kafka.tools.StorageTool", "format", "--cluster-id", clusterID, "--config", b.properties)
 	out, err := exec.CommandContext(ctx, "java", append(args, format...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("format: %w\n%s", err, out)
@@ -110,40 +123,6 @@ func (b *Broker) prepare(ctx context.Context) error {
 		kgo.MaxVersions(kversion.V3_0_0()),
 	)
 	return err
-}
-
-// java returns the arguments that run a class with little memory and quickly.
-func (b *Broker) java(class string, args ...string) []string {
-	return append([]string{
-		"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-		"-Dlog4j2.configurationFile=" + b.file("log4j2.xml"),
-		"-cp", filepath.Join(b.jars, "*"), class,
-	}, args...)
-}
-
-// chooseAddresses gives each listener a free port below the range from which
-// the system takes the ports of outgoing connections: one of those could take a
-// port while the broker is down, and a broker keeps its address for life.
-func chooseAddresses(ctx context.Context, ls []listener) error {
-	const lowest, highest = 20000, 32000
-	var listen net.ListenConfig
-	port := lowest + int(time.Now().UnixNano()/1000)%(highest-lowest)
-	for i := range ls {
-		for tries := 0; ls[i].addr == ""; tries++ {
-			if tries == highest-lowest {
-				return errors.New("no free port")
-			}
-			if port++; port > highest {
-				port = lowest
-			}
-			addr := fmt.Sprintf("127.0.0.1:%d", port)
-			if l, err := listen.Listen(ctx, "tcp", addr); err == nil {
-				l.Close()
-				ls[i].addr = addr
-			}
-		}
-	}
-	return nil
 }
 
 // Addr returns the address that needs no credentials; it stays the same across
@@ -164,25 +143,29 @@ func (b *Broker) Restart(ctx context.Context) error {
 		// nothing about this one.
 		Name: fmt.Sprintf("kafka-%d", b.starts),
 		Path: "java",
-		Args: b.java("kafka.Kafka", b.file("server.properties")),
+		Args: b.java.Args("kafka.Kafka", b.properties),
 		Logs: b.dir,
 	})
 	if err != nil {
 		return err
 	}
 	b.process = p
-	if err := b.ready(ctx); err != nil {
+	if err := p.Ready(ctx, b.answers); err != nil {
 		p.Kill()
-		return fmt.Errorf("start kafka: %w\n%s", err, tail(b.Log()))
+		return fmt.Errorf("start kafka: %w", err)
 	}
 	return nil
 }
 
-// ready waits until the broker has logged that it is unfenced and listens, and
-// then until it answers.
-func (b *Broker) ready(ctx context.Context) error {
-	if err := b.awaitLog(ctx, "Kafka Server started"); err != nil {
+// answers reports whether the broker has logged that it is unfenced and listens,
+// and answers.
+func (b *Broker) answers(ctx context.Context) error {
+	log, err := os.ReadFile(b.Log())
+	if err != nil {
 		return err
+	}
+	if !bytes.Contains(log, []byte("Kafka Server started")) {
+		return errors.New("not started by its log")
 	}
 	resp, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, b.client)
 	if err != nil {
@@ -192,36 +175,6 @@ func (b *Broker) ready(ctx context.Context) error {
 		return errors.New("metadata names no broker or no controller")
 	}
 	return nil
-}
-
-// awaitLog waits until the log of this start contains text.
-func (b *Broker) awaitLog(ctx context.Context, text string) error {
-	for tick := time.Tick(50 * time.Millisecond); ; {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-b.process.Done():
-			return errors.New("it ended by itself")
-		case <-tick:
-		}
-		log, err := os.ReadFile(b.Log())
-		if err != nil {
-			return err
-		}
-		if bytes.Contains(log, []byte(text)) {
-			return nil
-		}
-	}
-}
-
-// tail returns the last lines of a log, for an error.
-func tail(path string) []byte {
-	const most = 4096
-	log, err := os.ReadFile(path)
-	if err != nil {
-		return []byte(err.Error())
-	}
-	return log[max(0, len(log)-most):]
 }
 
 // Stop ends the broker with SIGTERM, so that it hands over and flushes what it

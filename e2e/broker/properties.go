@@ -1,22 +1,10 @@
 package broker
 
 import (
-	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
-
-// logging sends the broker's log to its standard output.
-const logging = `<Configuration status="WARN">
-  <Appenders>
-    <Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="[%d] %p %m (%c)%n"/></Console>
-  </Appenders>
-  <Loggers><Root level="INFO"><AppenderRef ref="out"/></Root></Loggers>
-</Configuration>
-`
 
 // defaults make one small node that is quick to start, to fail over and to
 // compact. What a test relies on itself, it sets in Config.Properties.
@@ -52,7 +40,7 @@ var defaults = map[string]string{
 	"num.io.threads":      "4",
 }
 
-// configure writes the broker's files below its directory.
+// configure writes the broker's configuration into its directory.
 func (b *Broker) configure() error {
 	props := maps.Clone(defaults)
 	props["log.dirs"] = filepath.Join(b.dir, "data")
@@ -74,14 +62,7 @@ func (b *Broker) configure() error {
 	}
 	maps.Copy(props, b.config.Properties)
 
-	var text strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(props)) {
-		fmt.Fprintf(&text, "%s=%s\n", key, props[key])
-	}
-	if err := os.WriteFile(b.file("server.properties"), []byte(text.String()), 0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(b.file("log4j2.xml"), []byte(logging), 0o600)
+	path, err := b.java.Configure("server.properties", props)
+	b.properties = path
+	return err
 }
-
-func (b *Broker) file(name string) string { return filepath.Join(b.dir, name) }

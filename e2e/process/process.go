@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // Command says what to run.
@@ -21,6 +23,10 @@ type Command struct {
 	Args []string
 	// Env is added to the environment of the calling process.
 	Env []string
+	// Dir is where the process runs, the caller's directory if it is empty.
+	Dir string
+	// Credential is the user that it runs as, the caller's if it is nil.
+	Credential *syscall.Credential
 	// Logs is an existing directory for NAME.stdout and NAME.stderr. A process
 	// that is started again under its name appends to them.
 	Logs string
@@ -60,7 +66,8 @@ func Start(c Command) (*Process, error) {
 	cmd := exec.CommandContext(context.Background(), c.Path, c.Args...)
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.SysProcAttr = attributes()
+	cmd.Dir, cmd.SysProcAttr = c.Dir, attributes()
+	cmd.SysProcAttr.Credential = c.Credential
 	started := make(chan error)
 	go p.own(cmd, started)
 	if err := <-started; err != nil {
@@ -134,4 +141,36 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 func (p *Process) Kill() {
 	_ = p.Signal(syscall.SIGKILL) // fails only when there is nothing left to kill
 	<-p.done
+}
+
+// Ready polls until check returns nil. When ctx ends first, or the process does,
+// the error says which, what check said last, and how the process's output ends.
+func (p *Process) Ready(ctx context.Context, check func(context.Context) error) error {
+	for tick := time.Tick(50 * time.Millisecond); ; {
+		last := check(ctx)
+		if last == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w\n%s", context.Cause(ctx), last, p.tail())
+		case <-p.done:
+			return fmt.Errorf("it ended by itself: %s\n%s", p.state, p.tail())
+		case <-tick:
+		}
+	}
+}
+
+// tail returns the end of what the process has written, for an error.
+func (p *Process) tail() string {
+	const most = 4096
+	var all strings.Builder
+	for _, path := range []string{p.stdout, p.stderr} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err.Error()
+		}
+		all.Write(text[max(0, len(text)-most):])
+	}
+	return all.String()
 }

@@ -1,4 +1,4 @@
-package broker_test
+package java_test
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"usersync/e2e/broker"
+	"usersync/e2e/internal/java"
 )
 
 // maven puts a program called mvn first in PATH that notes each call in the
@@ -39,7 +39,7 @@ func TestFetchDownloadsOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			jars, err := broker.Fetch(t.Context())
+			jars, err := java.Fetch(t.Context(), "kafka", []byte("<project/>"))
 			if err != nil {
 				t.Error(err)
 			} else if _, err := os.Stat(filepath.Join(jars, "kafka.jar")); err != nil {
@@ -57,7 +57,7 @@ func TestFetchDownloadsOnce(t *testing.T) {
 func TestFetchForgetsAFailure(t *testing.T) {
 	calls := maven(t, `mkdir "$out" && touch "$out/half.jar" && echo no route to host && exit 1`)
 	for range 2 {
-		if _, err := broker.Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "no route to host") {
+		if _, err := java.Fetch(t.Context(), "kafka", []byte("<project/>")); err == nil || !strings.Contains(err.Error(), "no route to host") {
 			t.Errorf("Fetch = %v, want what Maven said", err)
 		}
 	}

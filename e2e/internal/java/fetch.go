@@ -1,9 +1,10 @@
-package broker
+// Package java gets and runs the programs that are written in Java: one broker,
+// one Connect worker.
+package java
 
 import (
 	"context"
 	"crypto/sha256"
-	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,52 +14,50 @@ import (
 	"usersync/e2e/internal/cache"
 )
 
-//go:embed pom.xml
-var pom []byte
-
-// Fetch returns the directory with the broker's jars. The first call on a
-// machine has Maven download them, about 44 MB; calls at the same time, from
-// other processes too, wait for that one.
-func Fetch(ctx context.Context) (string, error) {
+// Fetch returns the directory with the jars that a POM depends on. The first call
+// on a machine has Maven download them; calls at the same time, from other
+// processes too, wait for that one. The name is for errors and for who looks into
+// the cache.
+func Fetch(ctx context.Context, name string, pom []byte) (string, error) {
 	root, err := cache.Dir()
 	if err != nil {
 		return "", err
 	}
 	// The jars are what the POM resolves to, so its hash is their version.
-	jars := filepath.Join(root, fmt.Sprintf("kafka-%.4x", sha256.Sum256(pom)))
+	jars := filepath.Join(root, fmt.Sprintf("%s-%.4x", name, sha256.Sum256(pom)))
 	unlock, err := lock(jars + ".lock")
 	if err != nil {
-		return "", fmt.Errorf("fetch kafka: %w", err)
+		return "", fmt.Errorf("fetch %s: %w", name, err)
 	}
 	defer unlock()
 	if _, err := os.Stat(jars); err == nil {
 		return jars, nil
 	}
-	tmp, err := os.MkdirTemp(root, "kafka-partial-*")
+	tmp, err := os.MkdirTemp(root, name+"-partial-*")
 	if err != nil {
-		return "", fmt.Errorf("fetch kafka: %w", err)
+		return "", fmt.Errorf("fetch %s: %w", name, err)
 	}
 	defer os.RemoveAll(tmp) // nothing is left there after the rename
-	if err := download(ctx, tmp); err != nil {
-		return "", err
+	if err := download(ctx, tmp, pom); err != nil {
+		return "", fmt.Errorf("fetch %s: %w", name, err)
 	}
 	// A directory under its final name is complete, whatever ended the
 	// process that made it.
 	if err := os.Rename(filepath.Join(tmp, "jars"), jars); err != nil {
-		return "", fmt.Errorf("fetch kafka: %w", err)
+		return "", fmt.Errorf("fetch %s: %w", name, err)
 	}
 	return jars, nil
 }
 
-func download(ctx context.Context, dir string) error {
+func download(ctx context.Context, dir string, pom []byte) error {
 	file := filepath.Join(dir, "pom.xml")
 	if err := os.WriteFile(file, pom, 0o600); err != nil {
-		return fmt.Errorf("fetch kafka: %w", err)
+		return err
 	}
 	mvn := exec.CommandContext(ctx, "mvn", "--batch-mode", "--no-transfer-progress", "--quiet", "--file", file,
 		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(dir, "jars"))
 	if out, err := mvn.CombinedOutput(); err != nil {
-		return fmt.Errorf("fetch kafka with Maven: %w\n%s", err, out)
+		return fmt.Errorf("with Maven: %w\n%s", err, out)
 	}
 	return nil
 }
