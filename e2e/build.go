@@ -19,14 +19,29 @@ import (
 // have it.
 func BuildWorker(t testing.TB) string {
 	t.Helper()
-	binary, err := worker()
+	return built(t, worker)
+}
+
+// BuildVendors returns the path of the binary that serves both simulated vendors,
+// built in the same way.
+func BuildVendors(t testing.TB) string {
+	t.Helper()
+	return built(t, vendors)
+}
+
+var (
+	worker  = sync.OnceValues(func() (string, error) { return build("usersync/cmd/usersync") })
+	vendors = sync.OnceValues(func() (string, error) { return build("usersync/e2e/vendors/usersync-vendors") })
+)
+
+func built(t testing.TB, once func() (string, error)) string {
+	t.Helper()
+	binary, err := once()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return binary
 }
-
-var worker = sync.OnceValues(func() (string, error) { return build("usersync/cmd/usersync") })
 
 // build builds a command of this module and returns the path of its binary. The
 // binary lies in the cache under a name that belongs to this checkout, so that

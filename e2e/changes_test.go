@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -186,12 +187,13 @@ func partitions(book *worker.Book) map[int32][]worker.Entry {
 
 // deliveries returns when a destination first held a version of a user, or a
 // newer one.
-func deliveries(v *worker.Vendors, destination string, book *worker.Book) func(user, version int) (time.Time, bool) {
+func deliveries(v *vendors.Vendors, destination string, book *worker.Book) func(user, version int) (time.Time, bool) {
 	first := map[int][]time.Time{} // by user; index is the version
+	applied := v.Applied(destination)
 	for user, newest := range book.Users() {
 		times := make([]time.Time, newest+1)
-		for _, a := range v.Applied(destination, strconv.Itoa(user)) {
-			for version := worker.VersionOf(worker.NameOf(destination, a.Body)); version > 0 && times[version].IsZero(); version-- {
+		for _, a := range applied[strconv.Itoa(user)] {
+			for version := worker.VersionOf(a.Name()); version > 0 && times[version].IsZero(); version-- {
 				times[version] = a.Applied
 			}
 		}

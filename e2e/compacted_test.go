@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"usersync/e2e/broker"
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -122,7 +123,7 @@ func control(b *kmsg.RecordBatch) bool { return b.Attributes&0x20 != 0 }
 // compare holds a destination against the committed records of a log: the newest
 // of each user is delivered, and nothing that is not among them. A user that was
 // deleted may be there in any version before.
-func compare(t *testing.T, v *worker.Vendors, destination string, committed []*kgo.Record) {
+func compare(t *testing.T, v *vendors.Vendors, destination string, committed []*kgo.Record) {
 	t.Helper()
 	versions := map[string][]string{} // names by user, oldest first; "" for a delete
 	for _, r := range committed {
@@ -139,9 +140,9 @@ func compare(t *testing.T, v *worker.Vendors, destination string, committed []*k
 			t.Errorf("%s: user %s has %q, want %q", destination, id, got, newest)
 		}
 	}
-	for _, id := range v.Users(destination) {
-		for _, a := range v.Applied(destination, id) {
-			if name := worker.NameOf(destination, a.Body); !slices.Contains(versions[id], name) {
+	for id, applied := range v.Applied(destination) {
+		for _, a := range applied {
+			if name := a.Name(); !slices.Contains(versions[id], name) {
 				t.Errorf("%s: user %s was given %q, which is not in the log", destination, id, name)
 			}
 		}

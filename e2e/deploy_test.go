@@ -8,13 +8,14 @@ import (
 
 	"usersync/e2e"
 	"usersync/e2e/broker"
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
 // deploy starts a broker with the topics of a deployment.
 func deploy(t *testing.T, partitions int, settings map[string]string) *worker.Deployment {
 	t.Helper()
-	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}), Vendors: worker.NewVendors(t), Config: worker.Config{}}
+	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}), Vendors: vendors.Start(t), Config: worker.Config{}}
 	create(t, d.Broker, "users", partitions, settings)
 	create(t, d.Broker, "dead", 1, nil)
 	// A new broker has no coordinator until someone asks for one, and a worker that

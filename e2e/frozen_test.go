@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -64,11 +65,11 @@ func TestFrozenWorker(t *testing.T) {
 			continue
 		}
 		for _, c := range calls {
-			if c.At.Before(joined[0].Time) {
+			if c.Received.Before(joined[0].Time) {
 				t.Errorf("%s: a call %v after the thaw, %v before the worker was a member again",
-					destination, c.At.Sub(thawed), joined[0].Time.Sub(c.At))
+					destination, c.Received.Sub(thawed), joined[0].Time.Sub(c.Received))
 			}
-			if p := partitionOf(book, c.User()); !owns(frozen, destination, p) {
+			if p := partitionOf(book, c.User); !owns(frozen, destination, p) {
 				t.Errorf("%s: a call for partition %d, which is another's", destination, p)
 			}
 		}
@@ -79,9 +80,9 @@ func TestFrozenWorker(t *testing.T) {
 }
 
 // byWorker returns the calls of a worker to a destination since a time.
-func byWorker(v *worker.Vendors, name, destination string, since time.Time) []worker.Call {
-	return v.Calls(func(c worker.Call) bool {
-		return c.Worker == name && c.Destination == destination && c.At.After(since)
+func byWorker(v *vendors.Vendors, name, destination string, since time.Time) []vendors.Call {
+	return v.Calls(func(c vendors.Call) bool {
+		return c.Caller == name && c.Destination == destination && c.Received.After(since)
 	})
 }
 

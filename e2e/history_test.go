@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -21,14 +22,15 @@ func (s step) String() string {
 }
 
 // stale returns every step back in what a destination has applied.
-func stale(v *worker.Vendors, book *worker.Book, destination string) []step {
+func stale(v *vendors.Vendors, book *worker.Book, destination string) []step {
 	var all []step
+	applied := v.Applied(destination)
 	for user := range book.Users() {
 		id, newest := strconv.Itoa(user), 0
-		for _, applied := range v.Applied(destination, id) {
-			version := worker.VersionOf(worker.NameOf(destination, applied.Body))
+		for _, a := range applied[id] {
+			version := worker.VersionOf(a.Name())
 			if version < newest {
-				all = append(all, step{user: id, from: newest, to: version, at: applied.Applied})
+				all = append(all, step{user: id, from: newest, to: version, at: a.Applied})
 			}
 			newest = version
 		}
@@ -37,13 +39,13 @@ func stale(v *worker.Vendors, book *worker.Book, destination string) []step {
 }
 
 // callers returns which workers have sent a version of a user.
-func callers(v *worker.Vendors, destination, user string, version int) []string {
+func callers(v *vendors.Vendors, destination, user string, version int) []string {
 	var all []string
-	for _, c := range v.Calls(func(c worker.Call) bool {
-		return c.Destination == destination && c.User() == user && c.Name() == worker.NameAt(version)
+	for _, c := range v.Calls(func(c vendors.Call) bool {
+		return c.Destination == destination && c.User == user && c.Name() == worker.NameAt(version)
 	}) {
-		if !slices.Contains(all, c.Worker) {
-			all = append(all, c.Worker)
+		if !slices.Contains(all, c.Caller) {
+			all = append(all, c.Caller)
 		}
 	}
 	return all

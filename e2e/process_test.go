@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 	"usersync/sync/vendortest"
 )
@@ -23,8 +24,8 @@ func TestSecondSignal(t *testing.T) {
 	for _, destination := range worker.Destinations {
 		d.Config["destinations."+destination+".timeout"] = "90s"
 	}
-	d.Vendors.TapTalk.SetRules(vendortest.Rule{Answer: vendortest.Hang})
-	d.Vendors.Haptik.SetRules(vendortest.Rule{Answer: vendortest.Hang})
+	d.Vendors.SetRules(vendors.TapTalk, vendortest.Rule{Answer: vendortest.Hang})
+	d.Vendors.SetRules(vendors.Haptik, vendortest.Rule{Answer: vendortest.Hang})
 	book := worker.NewBook("users")
 	book.Write(t, d.Broker, 1, 2, 3)
 	w := d.Start(t, "worker", worker.Config{})
@@ -102,7 +103,7 @@ func TestAdminServer(t *testing.T) {
 func TestKeyRotation(t *testing.T) {
 	const users, concurrency, probes = 1000, 16, 20
 	d := deploy(t, 3, nil)
-	d.Vendors.TapTalk.SetKeys(vendortest.Key{ID: "key", Secret: "the-new-secret"})
+	d.Vendors.SetKeys(vendors.TapTalk, vendortest.Key{ID: "key", Secret: "the-new-secret"})
 	key := filepath.Join(t.TempDir(), "key")
 	write := func(secret string) {
 		if err := os.WriteFile(key, []byte(secret), 0o600); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"usersync/e2e"
 	"usersync/e2e/broker"
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -45,7 +46,7 @@ func TestTLSAndSASL(t *testing.T) {
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: b, Vendors: worker.NewVendors(t), Config: c}
+			d := &worker.Deployment{Broker: b, Vendors: vendors.Start(t), Config: c}
 			topic, dead := "users-"+name, "dead-"+name
 			c["kafka.topics"], c["kafka.dead_letter_topic"], c["kafka.group_id"] = []string{topic}, dead, name
 			create(t, b, topic, 1, nil)
@@ -103,7 +104,7 @@ func TestWrongPassword(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: b, Vendors: worker.NewVendors(t), Config: login(s.SASLOverTLS, worker.Config{
+			d := &worker.Deployment{Broker: b, Vendors: vendors.Start(t), Config: login(s.SASLOverTLS, worker.Config{
 				"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512",
 			})}
 			began := time.Now()

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -30,8 +31,8 @@ func TestDrainSpeed(t *testing.T) {
 	book.Settle(t, d)
 
 	for _, destination := range worker.Destinations {
-		calls := d.Vendors.Calls(func(c worker.Call) bool { return c.Destination == destination })
-		first, last := calls[0].At, calls[len(calls)-1].At.Add(latency)
+		calls := d.Vendors.Calls(func(c vendors.Call) bool { return c.Destination == destination })
+		first, last := calls[0].Received, calls[len(calls)-1].Ended
 		t.Logf("%s: %.2f s for %d calls, %.1f times the least; the first came %.2f s after the start",
 			destination, last.Sub(first).Seconds(), len(calls), float64(last.Sub(first))/float64(least), first.Sub(began).Seconds())
 		if len(calls) > changes/2 {

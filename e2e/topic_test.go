@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
 
@@ -22,7 +23,7 @@ func TestTopicRecreated(t *testing.T) {
 		{"more records", 100, 300},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: d.Broker, Vendors: worker.NewVendors(t)}
+			d := &worker.Deployment{Broker: d.Broker, Vendors: vendors.Start(t)}
 			topic := map[bool]string{true: "shorter", false: "longer"}[tt.after < tt.before]
 			d.Config = worker.Config{"kafka.topics": []string{topic}, "kafka.group_id": topic}
 			create(t, d.Broker, topic, 1, nil)

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"usersync/e2e/broker"
+	"usersync/e2e/vendors"
 )
 
 // Change returns a change of a user as Debezium writes one without schemas. The
@@ -104,9 +105,10 @@ func (b *Book) Shuffled(n, most int) []int {
 
 // Wrong returns what is wrong with the first user found that a destination does
 // not hold at its newest version, "" if there is none.
-func (b *Book) Wrong(v *Vendors, destination string) string {
+func (b *Book) Wrong(v *vendors.Vendors, destination string) string {
+	held := v.Users(destination)
 	for user, version := range b.newest {
-		if name := v.Name(destination, strconv.Itoa(user)); name != NameAt(version) {
+		if name := vendors.NameOf(destination, held[strconv.Itoa(user)]); name != NameAt(version) {
 			return fmt.Sprintf("%s: user %d has %q, not %q", destination, user, name, NameAt(version))
 		}
 	}

@@ -1,5 +1,5 @@
 // Package worker runs the built worker in tests: against a real broker, and
-// against simulated vendors that know which process called them.
+// against simulated vendors that know which worker called them.
 package worker
 
 import (
@@ -21,7 +21,17 @@ import (
 	"usersync/e2e"
 	"usersync/e2e/broker"
 	"usersync/e2e/process"
+	"usersync/e2e/vendors"
 )
+
+// The destinations, so that most tests need not import vendors too.
+const (
+	TapTalk = vendors.TapTalk
+	Haptik  = vendors.Haptik
+)
+
+// Destinations are all of them.
+var Destinations = vendors.Destinations
 
 // Limit is how long a test waits for what should take seconds.
 const Limit = 2 * time.Minute
@@ -42,7 +52,7 @@ func Until(t testing.TB, limit time.Duration, what string, done func() bool) {
 // Deployment is what the workers of a test share.
 type Deployment struct {
 	Broker  *broker.Broker
-	Vendors *Vendors
+	Vendors *vendors.Vendors
 	Config  Config // over the harness's own defaults; nil takes a key away
 }
 
@@ -67,7 +77,7 @@ func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 	t.Helper()
 	c := defaults()
 	c["kafka.brokers"] = []string{d.Broker.Addr()}
-	for destination, url := range d.Vendors.urls(name) {
+	for destination, url := range d.Vendors.URLs(name) {
 		c["destinations."+destination+".base_url"] = url
 	}
 	maps.Copy(c, d.Config)

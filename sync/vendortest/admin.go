@@ -9,29 +9,37 @@ import (
 )
 
 // routes are the vendor's API and, below /_sim/, the simulator's own, for those
-// who run it as a process:
-//
-//	GET    /_sim/users       {id: state}
-//	GET    /_sim/users/{id}  {current, history, max_overlap}
-//	GET    /_sim/calls       {calls, next}: Feed from ?since=0, at most ?limit=10000
-//	GET    /_sim/stats       Stats
-//	GET    /_sim/rules       the script; PUT replaces it, POST adds one rule
-//	PUT    /_sim/keys        [Key]
-//	GET    /_sim/knobs       the vendor's knobs; PUT changes those it names
+// who run it as a process.
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.From(""))
-	mux.HandleFunc("/_sim/", http.NotFound) // a typo here is no call of the vendor's API
-	mux.HandleFunc("GET /_sim/users", s.getUsers)
-	mux.HandleFunc("GET /_sim/users/{id}", s.getUser)
-	mux.HandleFunc("GET /_sim/calls", s.getCalls)
-	mux.HandleFunc("GET /_sim/stats", func(w http.ResponseWriter, _ *http.Request) { write(w, JSON(http.StatusOK, s.Stats())) })
-	mux.HandleFunc("GET /_sim/rules", s.getRules)
-	mux.HandleFunc("PUT /_sim/rules", change(func(rules []Rule) error { s.SetRules(rules...); return nil }))
-	mux.HandleFunc("POST /_sim/rules", change(func(r Rule) error { s.AddRule(r); return nil }))
-	mux.HandleFunc("PUT /_sim/keys", change(func(keys []Key) error { s.SetKeys(keys...); return nil }))
-	mux.HandleFunc("GET /_sim/knobs", s.getKnobs)
-	mux.HandleFunc("PUT /_sim/knobs", change(func(object json.RawMessage) (err error) {
+	mux.Handle("/_sim/", http.StripPrefix("/_sim", s.admin)) // a typo here is no call of the vendor's API
+	return mux
+}
+
+// Admin returns the simulator's own API:
+//
+//	GET /users       {id: state}
+//	GET /users/{id}  {current, history, max_overlap}
+//	GET /calls       {calls, next}: Feed from ?since=0, at most ?limit=10000
+//	GET /stats       Stats
+//	GET /rules       the script; PUT replaces it, POST adds one rule
+//	PUT /keys        [Key]
+//	GET /knobs       the vendor's knobs; PUT changes those it names
+func (s *Server) Admin() http.Handler { return s.admin }
+
+func (s *Server) adminRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /users", s.getUsers)
+	mux.HandleFunc("GET /users/{id}", s.getUser)
+	mux.HandleFunc("GET /calls", s.getCalls)
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { write(w, JSON(http.StatusOK, s.Stats())) })
+	mux.HandleFunc("GET /rules", s.getRules)
+	mux.HandleFunc("PUT /rules", change(func(rules []Rule) error { s.SetRules(rules...); return nil }))
+	mux.HandleFunc("POST /rules", change(func(r Rule) error { s.AddRule(r); return nil }))
+	mux.HandleFunc("PUT /keys", change(func(keys []Key) error { s.SetKeys(keys...); return nil }))
+	mux.HandleFunc("GET /knobs", s.getKnobs)
+	mux.HandleFunc("PUT /knobs", change(func(object json.RawMessage) (err error) {
 		s.Change(func() { err = s.vendor.SetKnobs(object) })
 		return err
 	}))

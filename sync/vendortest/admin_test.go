@@ -92,7 +92,8 @@ func TestAdmin(t *testing.T) {
 	expect("PUT", "/_sim/knobs", `{"status_mode":"odd"}`, 400, "status_mode")
 	expect("PUT", "/_sim/knobs", `{"no_such":true}`, 400, "no_such")
 
-	expect("POST", "/_sim/users", "", 404, "")
+	expect("POST", "/_sim/users", "", 405, "")
+	expect("GET", "/_sim/user", "", 404, "")
 	expect("GET", "/_sim/calls?limit=1", "", 200, `"next":`)
 	expect("GET", "/_sim/calls?since=-1", "", 400, "since")
 	expect("GET", "/_sim/calls?limit=all", "", 400, "limit")

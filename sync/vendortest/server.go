@@ -18,6 +18,7 @@ const maxBody = 1 << 20
 // Server simulates a vendor. Its methods may be called from several goroutines.
 type Server struct {
 	vendor  Vendor
+	admin   *http.ServeMux
 	mux     *http.ServeMux
 	done    chan struct{}  // closed by Close
 	running sync.WaitGroup // handlers, and versions that are applied later
@@ -37,6 +38,7 @@ type Server struct {
 // New returns the simulator of v.
 func New(v Vendor) *Server {
 	s := &Server{vendor: v, done: make(chan struct{}), users: map[string]*user{}, late: map[*time.Timer]struct{}{}}
+	s.admin = s.adminRoutes()
 	s.mux = s.routes()
 	return s
 }
