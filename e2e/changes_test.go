@@ -65,6 +65,9 @@ func TestTwentyThousandChanges(t *testing.T) {
 	book.Settle(t, d)
 	added.Stop()
 	for _, destination := range worker.Destinations {
+		if n := d.Vendors.Stats(destination).MaxOverlap; n > 1 {
+			t.Errorf("%s: %d calls of one user at once", destination, n)
+		}
 		byKill := 0
 		for _, s := range stale(d.Vendors, book, destination) {
 			who := append(callers(d.Vendors, destination, s.user, s.from), callers(d.Vendors, destination, s.user, s.to)...)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"syscall"
@@ -18,8 +19,28 @@ import (
 // it must call nobody before it is a member again, and then only for partitions
 // that it owns.
 func TestFrozenWorker(t *testing.T) {
+	for name, tt := range map[string]struct {
+		config worker.Config
+		least  time.Duration // of being frozen
+	}{
+		"short session": {},
+		"default session": {
+			config: worker.Config{"kafka.session_timeout": nil, "kafka.rebalance_timeout": nil},
+			least:  time.Minute,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time they only wait
+			d := deploy(t, 2, nil)
+			maps.Copy(d.Config, tt.config)
+			freeze(t, d, tt.least)
+		})
+	}
+}
+
+func freeze(t *testing.T, d *worker.Deployment, least time.Duration) {
+	t.Helper()
 	const users = 600
-	d := deploy(t, 2, nil)
 	d.Vendors.Latency(100 * time.Millisecond)
 	book := worker.NewBook("users")
 	frozen, other := d.Start(t, "frozen", nil), d.Start(t, "other", nil)
@@ -46,6 +67,7 @@ func TestFrozenWorker(t *testing.T) {
 	})
 	book.Write(t, d.Broker, everyone...)
 	book.Settle(t, d)
+	worker.Until(t, worker.Limit, "it was frozen for long enough", func() bool { return time.Since(began) >= least })
 
 	thawed := time.Now()
 	frozen.Send(syscall.SIGCONT)
@@ -55,27 +77,37 @@ func TestFrozenWorker(t *testing.T) {
 	book.Settle(t, d)
 
 	for _, destination := range worker.Destinations {
-		joined := frozen.Lines("joined")
-		joined = slices.DeleteFunc(joined, func(l worker.Line) bool {
-			return l.Destination != destination || l.Time.Before(thawed)
-		})
-		calls := byWorker(d.Vendors, "frozen", destination, thawed)
-		if len(joined) == 0 || len(calls) == 0 {
-			t.Errorf("%s: the frozen worker joined %d times and made %d calls after it thawed", destination, len(joined), len(calls))
-			continue
+		checkThaw(t, d, destination, book, frozen, thawed)
+	}
+}
+
+// checkThaw holds a destination's calls against what a worker that was frozen may
+// do once it has thawed.
+func checkThaw(t *testing.T, d *worker.Deployment, destination string, book *worker.Book, frozen *worker.Worker, thawed time.Time) {
+	t.Helper()
+	joined := frozen.Lines("joined")
+	joined = slices.DeleteFunc(joined, func(l worker.Line) bool {
+		return l.Destination != destination || l.Time.Before(thawed)
+	})
+	calls := byWorker(d.Vendors, "frozen", destination, thawed)
+	if len(joined) == 0 || len(calls) == 0 {
+		t.Errorf("%s: the frozen worker joined %d times and made %d calls after it thawed", destination, len(joined), len(calls))
+		return
+	}
+	for _, c := range calls {
+		if c.Received.Before(joined[0].Time) {
+			t.Errorf("%s: a call %v after the thaw, %v before the worker was a member again",
+				destination, c.Received.Sub(thawed), joined[0].Time.Sub(c.Received))
 		}
-		for _, c := range calls {
-			if c.Received.Before(joined[0].Time) {
-				t.Errorf("%s: a call %v after the thaw, %v before the worker was a member again",
-					destination, c.Received.Sub(thawed), joined[0].Time.Sub(c.Received))
-			}
-			if p := partitionOf(book, c.User); !owns(frozen, destination, p) {
-				t.Errorf("%s: a call for partition %d, which is another's", destination, p)
-			}
+		if p := partitionOf(book, c.User); !owns(frozen, destination, p) {
+			t.Errorf("%s: a call for partition %d, which is another's", destination, p)
 		}
-		for _, s := range stale(d.Vendors, book, destination) {
-			t.Errorf("%s: %s", destination, s)
-		}
+	}
+	for _, s := range stale(d.Vendors, book, destination) {
+		t.Errorf("%s: %s", destination, s)
+	}
+	if n := d.Vendors.Stats(destination).MaxOverlap; n > 1 {
+		t.Errorf("%s: %d calls of one user at once", destination, n)
 	}
 }
 

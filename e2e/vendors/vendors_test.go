@@ -198,7 +198,7 @@ func TestRulesKeysAndKnobs(t *testing.T) {
 
 // More calls than fit into a page come in pages, each call once.
 func TestPaging(t *testing.T) {
-	const calls = 25_000
+	const calls = 12_000
 	v := vendors.Start(t)
 	url := v.URLs("worker")[vendors.TapTalk]
 	var wg sync.WaitGroup
