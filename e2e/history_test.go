@@ -39,12 +39,10 @@ func stale(v *vendors.Vendors, book *worker.Book, destination string) []step {
 }
 
 // callers returns which workers have sent a version of a user.
-func callers(v *vendors.Vendors, destination, user string, version int) []string {
+func callers(calls []vendors.Call, user string, version int) []string {
 	var all []string
-	for _, c := range v.Calls(func(c vendors.Call) bool {
-		return c.Destination == destination && c.User == user && c.Name() == worker.NameAt(version)
-	}) {
-		if !slices.Contains(all, c.Caller) {
+	for _, c := range calls {
+		if c.User == user && c.Name() == worker.NameAt(version) && !slices.Contains(all, c.Caller) {
 			all = append(all, c.Caller)
 		}
 	}

@@ -32,7 +32,7 @@ For each vendor, here TapTalk; /haptik has the same:
   GET  /taptalk/knobs    what its documentation leaves open; PUT changes those it names
 
 A rule says when, and what then. All of its fields are in sync/vendortest/rule.go. To break
-TapTalk for everybody, to make every third user slow, and to mend both:
+TapTalk for everybody, to make a third of its calls slow, and to mend both:
 
   curl -d '{"status": 503}' ADDRESS/taptalk/rules
   curl -d '{"probability": 0.33, "latency": "2s"}' ADDRESS/taptalk/rules
