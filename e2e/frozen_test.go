@@ -39,7 +39,6 @@ func TestFrozenWorker(t *testing.T) {
 }
 
 func freeze(t *testing.T, d *worker.Deployment, least time.Duration) {
-	t.Helper()
 	const users = 600
 	d.Vendors.Latency(100 * time.Millisecond)
 	book := worker.NewBook("users")
@@ -84,7 +83,6 @@ func freeze(t *testing.T, d *worker.Deployment, least time.Duration) {
 // checkThaw holds a destination's calls against what a worker that was frozen may
 // do once it has thawed.
 func checkThaw(t *testing.T, d *worker.Deployment, destination string, book *worker.Book, frozen *worker.Worker, thawed time.Time) {
-	t.Helper()
 	joined := frozen.Lines("joined")
 	joined = slices.DeleteFunc(joined, func(l worker.Line) bool {
 		return l.Destination != destination || l.Time.Before(thawed)
