@@ -66,13 +66,38 @@ func unavailable(t testing.TB, reason string) {
 	t.Skipf("cannot run: %s", reason)
 }
 
-// Kafka starts a broker for the test, in a directory of the test unless c names
-// one. It is ended with the test.
-func Kafka(t testing.TB, c broker.Config) *broker.Broker {
+// RequireKafka skips the test, or fails it under USERSYNC_E2E=require, unless there
+// is all that Kafka needs, having fetched what can be fetched.
+func RequireKafka(t testing.TB) {
 	t.Helper()
 	Require(t, "java")
 	_, err := broker.Fetch(t.Context())
 	fetched(t, err)
+}
+
+// RequireConnect is RequireKafka for Kafka Connect and Debezium.
+func RequireConnect(t testing.TB) {
+	t.Helper()
+	Require(t, "java")
+	_, _, err := connect.Fetch(t.Context())
+	fetched(t, err)
+}
+
+func fetched(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, exec.ErrNotFound) {
+		Require(t, "mvn")
+	}
+	if err != nil {
+		unavailable(t, err.Error()) // no network
+	}
+}
+
+// Kafka starts a broker for the test, in a directory of the test unless c names
+// one. It is ended with the test.
+func Kafka(t testing.TB, c broker.Config) *broker.Broker {
+	t.Helper()
+	RequireKafka(t)
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
@@ -82,17 +107,6 @@ func Kafka(t testing.TB, c broker.Config) *broker.Broker {
 	}
 	t.Cleanup(b.Close)
 	return b
-}
-
-// fetched skips the test if err says that something could not be downloaded.
-func fetched(t testing.TB, err error) {
-	t.Helper()
-	if errors.Is(err, exec.ErrNotFound) {
-		Require(t, "mvn")
-	}
-	if err != nil {
-		unavailable(t, err.Error()) // no network
-	}
 }
 
 // Postgres starts a PostgreSQL server for the test. It is ended with the test; its
@@ -115,9 +129,7 @@ func Postgres(t testing.TB, c postgres.Config) *postgres.Server {
 // unless c names one. It is ended with the test.
 func Connect(t testing.TB, c connect.Config) *connect.Worker {
 	t.Helper()
-	Require(t, "java")
-	_, _, err := connect.Fetch(t.Context())
-	fetched(t, err)
+	RequireConnect(t)
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}

@@ -1,0 +1,142 @@
+// Package pipeline runs all that is between a row and a worker: PostgreSQL with a
+// table of users, Debezium, and Kafka, each a real one.
+package pipeline
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"usersync/e2e/broker"
+	"usersync/e2e/connect"
+	"usersync/e2e/postgres"
+)
+
+// DeadLetters is the topic for them.
+const DeadLetters = "dead"
+
+// connector is the name of Debezium's connector.
+const connector = "users"
+
+// Config says what pipeline to run; the zero value with a Dir is a good one.
+type Config struct {
+	// Dir is an existing, empty directory for configurations, logs and Kafka's data.
+	Dir string
+	// Partitions is how many the topic has, 3 if it is 0.
+	Partitions int
+	// Report is told what begins, one step at a time, unless it is nil.
+	Report func(step string)
+}
+
+// Pipeline is a running one. Its parts may be stopped, killed and started again.
+type Pipeline struct {
+	Broker   *broker.Broker
+	Postgres *postgres.Server
+	Connect  *connect.Worker
+
+	config Config
+}
+
+//go:embed schema.sql
+var schema string
+
+// Start starts everything but the connector, so that there can be rows for its
+// snapshot. The caller ends it with Close.
+func Start(ctx context.Context, c Config) (*Pipeline, error) {
+	if c.Partitions == 0 {
+		c.Partitions = 3
+	}
+	if c.Report == nil {
+		c.Report = func(string) {}
+	}
+	p := &Pipeline{config: c}
+	if err := p.start(ctx); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pipeline) start(ctx context.Context) error {
+	p.config.Report("fetching Kafka, Kafka Connect and Debezium; 110 MB the first time")
+	if _, err := broker.Fetch(ctx); err != nil {
+		return err
+	}
+	if _, _, err := connect.Fetch(ctx); err != nil {
+		return err
+	}
+	dirs := map[string]string{}
+	for _, part := range []string{"kafka", "connect", "postgres"} {
+		dirs[part] = filepath.Join(p.config.Dir, part)
+		if err := os.Mkdir(dirs[part], 0o700); err != nil {
+			return fmt.Errorf("start the pipeline: %w", err)
+		}
+	}
+
+	p.config.Report("starting PostgreSQL and Kafka")
+	// Not bound to each other: what has been started is closed by the caller.
+	var both errgroup.Group
+	both.Go(func() (err error) {
+		p.Postgres, err = postgres.Start(ctx, postgres.Config{Logs: dirs["postgres"]})
+		return err
+	})
+	both.Go(func() (err error) {
+		p.Broker, err = broker.Start(ctx, broker.Config{Dir: dirs["kafka"]})
+		return err
+	})
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	if _, err := p.Postgres.DB.Exec(ctx, schema); err != nil {
+		return fmt.Errorf("create the tables: %w", err)
+	}
+	// Debezium would make the topic, but with one partition.
+	if err := p.Broker.CreateTopic(ctx, connect.Topic, p.config.Partitions, nil); err != nil {
+		return err
+	}
+	// Room for the largest record and the headers of its letter.
+	if err := p.Broker.CreateTopic(ctx, DeadLetters, 1, map[string]string{"max.message.bytes": "2097152"}); err != nil {
+		return err
+	}
+	// A new broker has no coordinator until someone asks for one, and a worker that is
+	// told so waits five seconds before it joins.
+	if _, err := p.Broker.Committed(ctx, "anyone"); err != nil {
+		return err
+	}
+
+	p.config.Report("starting Kafka Connect")
+	var err error
+	p.Connect, err = connect.Start(ctx, connect.Config{Dir: dirs["connect"], Brokers: p.Broker.Addr()})
+	return err
+}
+
+// Capture starts the connector, or gives it another configuration, and returns when
+// its task runs; Streaming says when its snapshot is done. What more names goes over
+// connect.Debezium.
+func (p *Pipeline) Capture(ctx context.Context, more map[string]string) error {
+	p.config.Report("starting Debezium's connector")
+	return p.Connect.PutConnector(ctx, connector, connect.Debezium(p.Postgres, more))
+}
+
+// Streaming reports whether the connector has read the table and follows its
+// changes.
+func (p *Pipeline) Streaming(ctx context.Context) (bool, error) {
+	return p.Postgres.Streaming(ctx, connect.Slot)
+}
+
+// Close ends everything that was started. The directory stays.
+func (p *Pipeline) Close() {
+	if p.Connect != nil {
+		p.Connect.Close()
+	}
+	if p.Broker != nil {
+		p.Broker.Close()
+	}
+	if p.Postgres != nil {
+		p.Postgres.Close()
+	}
+}
