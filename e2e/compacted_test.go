@@ -64,7 +64,7 @@ func TestCompactedTransactionalTopic(t *testing.T) {
 
 // transactions writes 21 of them by two producers. Every third is aborted, and
 // so is the last. Now and then a user is deleted, and written outside of any.
-func transactions(t *testing.T, b *broker.Broker, topic string, round int) {
+func transactions(t *testing.T, b *broker.Client, topic string, round int) {
 	t.Helper()
 	for i := range 21 {
 		version, end := 1+100*round+i, broker.Commit
@@ -90,7 +90,7 @@ func transactions(t *testing.T, b *broker.Broker, topic string, round int) {
 
 // compact keeps writing, since Kafka rolls a segment only when a record comes and
 // never compacts the newest one, until compaction has emptied some batches.
-func compact(t *testing.T, b *broker.Broker, topic string) {
+func compact(t *testing.T, b *broker.Client, topic string) {
 	t.Helper()
 	version := 0
 	worker.Until(t, worker.Limit, "compaction has emptied batches", func() bool {
@@ -108,7 +108,7 @@ func compact(t *testing.T, b *broker.Broker, topic string) {
 	})
 }
 
-func batches(t *testing.T, b *broker.Broker, topic string) []kmsg.RecordBatch {
+func batches(t *testing.T, b *broker.Client, topic string) []kmsg.RecordBatch {
 	t.Helper()
 	all, err := b.Batches(t.Context(), topic, 0)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestRealDebeziumRecords(t *testing.T) {
 	}
 }
 
-func readFixtures(t *testing.T, b *broker.Broker, name string, topics []string, records map[string][]fixture) {
+func readFixtures(t *testing.T, b *broker.Client, name string, topics []string, records map[string][]fixture) {
 	d := &worker.Deployment{Broker: b, Vendors: vendors.Start(t), Config: worker.Config{
 		"kafka.topics":                topics,
 		"kafka.group_id":              name,
@@ -196,7 +196,7 @@ func waiting(records []fixture) int64 {
 }
 
 // produce writes records in the order of their offsets.
-func produce(t *testing.T, b *broker.Broker, fixtures []fixture) {
+func produce(t *testing.T, b *broker.Client, fixtures []fixture) {
 	t.Helper()
 	var records []*kgo.Record
 	for _, f := range fixtures {

@@ -15,7 +15,7 @@ import (
 // deploy starts a broker with the topics of a deployment.
 func deploy(t *testing.T, partitions int, settings map[string]string) *worker.Deployment {
 	t.Helper()
-	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}), Vendors: vendors.Start(t), Config: worker.Config{}}
+	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}).Client, Vendors: vendors.Start(t), Config: worker.Config{}}
 	create(t, d.Broker, "users", partitions, settings)
 	create(t, d.Broker, "dead", 1, nil)
 	// A new broker has no coordinator until someone asks for one, and a worker that
@@ -26,7 +26,7 @@ func deploy(t *testing.T, partitions int, settings map[string]string) *worker.De
 	return d
 }
 
-func create(t *testing.T, b *broker.Broker, topic string, partitions int, settings map[string]string) {
+func create(t *testing.T, b *broker.Client, topic string, partitions int, settings map[string]string) {
 	t.Helper()
 	if err := b.CreateTopic(t.Context(), topic, partitions, settings); err != nil {
 		t.Fatal(err)

@@ -109,6 +109,21 @@ func Kafka(t testing.TB, c broker.Config) *broker.Broker {
 	return b
 }
 
+// Cluster starts three brokers for the test, as Kafka starts one.
+func Cluster(t testing.TB, c broker.Config) *broker.Cluster {
+	t.Helper()
+	RequireKafka(t)
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	k, err := broker.StartCluster(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k
+}
+
 // Postgres starts a PostgreSQL server for the test. It is ended with the test; its
 // logs are the test's artifacts unless c says where.
 func Postgres(t testing.TB, c postgres.Config) *postgres.Server {

@@ -46,18 +46,18 @@ func TestTLSAndSASL(t *testing.T) {
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: b, Vendors: vendors.Start(t), Config: c}
+			d := &worker.Deployment{Broker: b.Client, Vendors: vendors.Start(t), Config: c}
 			topic, dead := "users-"+name, "dead-"+name
 			c["kafka.topics"], c["kafka.dead_letter_topic"], c["kafka.group_id"] = []string{topic}, dead, name
-			create(t, b, topic, 1, nil)
-			create(t, b, dead, 1, nil)
+			create(t, b.Client, topic, 1, nil)
+			create(t, b.Client, dead, 1, nil)
 			book := worker.NewBook(topic)
-			book.Write(t, b, 1, 2, 3)
+			book.Write(t, b.Client, 1, 2, 3)
 			poison := &kgo.Record{Topic: topic, Key: []byte(`{"id":4}`), Value: []byte(`{"after":`)}
 			if err := b.Produce(t.Context(), poison); err != nil {
 				t.Fatal(err)
 			}
-			book.Write(t, b, 5, 6)
+			book.Write(t, b.Client, 5, 6)
 			w := d.Start(t, "worker", nil)
 			book.Settle(t, d)
 			letters := deadLetters(t, d)
@@ -82,8 +82,8 @@ func TestWrongPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := b.Security()
-	create(t, b, "users", 1, nil)
-	create(t, b, "dead", 1, nil)
+	create(t, b.Client, "users", 1, nil)
+	create(t, b.Client, "dead", 1, nil)
 	const wrong = "not-the-password"
 	for name, tt := range map[string]struct {
 		config worker.Config
@@ -104,7 +104,7 @@ func TestWrongPassword(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: b, Vendors: vendors.Start(t), Config: login(s.SASLOverTLS, worker.Config{
+			d := &worker.Deployment{Broker: b.Client, Vendors: vendors.Start(t), Config: login(s.SASLOverTLS, worker.Config{
 				"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512",
 			})}
 			began := time.Now()

@@ -3,24 +3,23 @@ package broker
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // CreateTopic makes a topic, with settings such as {"cleanup.policy": "compact"}.
-func (b *Broker) CreateTopic(ctx context.Context, topic string, partitions int, settings map[string]string) error {
+func (c *Client) CreateTopic(ctx context.Context, topic string, partitions int, settings map[string]string) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), 1
+	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), c.replicas
 	for name, value := range settings {
-		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name, c.Value = name, &value
-		t.Configs = append(t.Configs, c)
+		setting := kmsg.NewCreateTopicsRequestTopicConfig()
+		setting.Name, setting.Value = name, &value
+		t.Configs = append(t.Configs, setting)
 	}
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Topics = append(req.Topics, t)
-	resp, err := req.RequestWith(ctx, b.client)
+	resp, err := req.RequestWith(ctx, c.kafka)
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
@@ -39,32 +38,25 @@ type Committed struct {
 }
 
 // Committed returns what group has committed, by topic and partition. A
-// partition without a commit is absent. It waits for a coordinator that is
-// still being made, as for the first group of all, or loading.
-func (b *Broker) Committed(ctx context.Context, group string) (map[string]map[int32]Committed, error) {
-	for tick := time.Tick(50 * time.Millisecond); ; {
-		all, err := b.committed(ctx, group)
-		if err == nil {
-			return all, nil
-		}
-		err = fmt.Errorf("committed offsets of %s: %w", group, err)
-		if !kerr.IsRetriable(err) {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-tick:
-		}
+// partition without a commit is absent. The first time of all makes the coordinator.
+func (c *Client) Committed(ctx context.Context, group string) (map[string]map[int32]Committed, error) {
+	var all map[string]map[int32]Committed
+	err := c.askCoordinator(ctx, group, func(coordinator kmsg.Requestor) (err error) {
+		all, err = committed(ctx, coordinator, group)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("committed offsets of %s: %w", group, err)
 	}
+	return all, nil
 }
 
-func (b *Broker) committed(ctx context.Context, group string) (map[string]map[int32]Committed, error) {
+func committed(ctx context.Context, coordinator kmsg.Requestor, group string) (map[string]map[int32]Committed, error) {
 	g := kmsg.NewOffsetFetchRequestGroup()
 	g.Group = group // no topics: all of them
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Groups = append(req.Groups, g)
-	resp, err := req.RequestWith(ctx, b.client)
+	resp, err := req.RequestWith(ctx, coordinator)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +70,11 @@ func (b *Broker) committed(ctx context.Context, group string) (map[string]map[in
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				return nil, fmt.Errorf("%s/%d: %w", t.Topic, p.Partition, err)
 			}
-			c := Committed{Offset: p.Offset}
+			one := Committed{Offset: p.Offset}
 			if p.Metadata != nil {
-				c.Metadata = *p.Metadata
+				one.Metadata = *p.Metadata
 			}
-			all[t.Topic][p.Partition] = c
+			all[t.Topic][p.Partition] = one
 		}
 	}
 	return all, nil
@@ -90,37 +82,41 @@ func (b *Broker) committed(ctx context.Context, group string) (map[string]map[in
 
 // Offsets returns the offset of the first record that partition of topic may
 // still hold and the one that its next record will get.
-func (b *Broker) Offsets(ctx context.Context, topic string, partition int32) (start, end int64, err error) {
-	if start, err = b.offset(ctx, topic, partition, -2); err != nil {
+func (c *Client) Offsets(ctx context.Context, topic string, partition int32) (start, end int64, err error) {
+	if start, err = c.offset(ctx, topic, partition, -2); err != nil {
 		return 0, 0, err
 	}
-	if end, err = b.offset(ctx, topic, partition, -1); err != nil {
+	if end, err = c.offset(ctx, topic, partition, -1); err != nil {
 		return 0, 0, err
 	}
 	return start, end, nil
 }
 
 // offset asks for the offset at a timestamp; -2 and -1 stand for the log's two ends.
-func (b *Broker) offset(ctx context.Context, topic string, partition int32, at int64) (int64, error) {
+func (c *Client) offset(ctx context.Context, topic string, partition int32, at int64) (int64, error) {
 	p := kmsg.NewListOffsetsRequestTopicPartition()
 	p.Partition, p.Timestamp = partition, at
 	t := kmsg.NewListOffsetsRequestTopic()
 	t.Topic, t.Partitions = topic, append(t.Partitions, p)
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Topics = append(req.Topics, t)
-	resp, err := req.RequestWith(ctx, b.client)
+	offset := int64(0)
+	err := c.poll(ctx, func() error {
+		resp, err := req.RequestWith(ctx, c.kafka)
+		if err != nil {
+			return err
+		}
+		offset = resp.Topics[0].Partitions[0].Offset
+		return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	})
 	if err != nil {
 		return 0, fmt.Errorf("offsets of %s/%d: %w", topic, partition, err)
 	}
-	got := resp.Topics[0].Partitions[0]
-	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
-		return 0, fmt.Errorf("offsets of %s/%d: %w", topic, partition, err)
-	}
-	return got.Offset, nil
+	return offset, nil
 }
 
 // Grant lets User do everything with every topic and group.
-func (b *Broker) Grant(ctx context.Context) error {
+func (c *Client) Grant(ctx context.Context) error {
 	req := kmsg.NewPtrCreateACLsRequest()
 	for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup} {
 		c := kmsg.NewCreateACLsRequestCreation()
@@ -129,7 +125,7 @@ func (b *Broker) Grant(ctx context.Context) error {
 		c.Operation, c.PermissionType = kmsg.ACLOperationAll, kmsg.ACLPermissionTypeAllow
 		req.Creations = append(req.Creations, c)
 	}
-	resp, err := req.RequestWith(ctx, b.client)
+	resp, err := req.RequestWith(ctx, c.kafka)
 	if err != nil {
 		return fmt.Errorf("grant: %w", err)
 	}

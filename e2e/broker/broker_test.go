@@ -18,21 +18,21 @@ import (
 // One broker serves all tests that do not disturb it; a start takes seconds.
 func TestBroker(t *testing.T) {
 	b := e2e.Kafka(t, broker.Config{})
-	for name, test := range map[string]func(*testing.T, *broker.Broker){
+	for name, test := range map[string]func(*testing.T, *broker.Client){
 		"topics":            testTopics,
 		"records":           testRecords,
 		"committed offsets": testCommitted,
 		"transactions":      testTransactions,
 		"compaction":        testCompaction,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, b) })
+		t.Run(name, func(t *testing.T) { test(t, b.Client) })
 	}
 	t.Run("freeze", func(t *testing.T) { testFreeze(t, b) })
 	t.Run("kill and restart", func(t *testing.T) { testKill(t, b) })
 	t.Run("stop and restart", func(t *testing.T) { testStop(t, b) })
 }
 
-func testTopics(t *testing.T, b *broker.Broker) {
+func testTopics(t *testing.T, b *broker.Client) {
 	create(t, b, "topics", 3, nil)
 	if _, _, err := b.Offsets(t.Context(), "topics", 2); err != nil {
 		t.Errorf("the third partition: %v", err)
@@ -51,7 +51,7 @@ func testTopics(t *testing.T, b *broker.Broker) {
 	}
 }
 
-func testRecords(t *testing.T, b *broker.Broker) {
+func testRecords(t *testing.T, b *broker.Client) {
 	create(t, b, "records", 1, nil)
 	produce(t, b, record("records", "a", "1"), &kgo.Record{Topic: "records", Key: []byte("a")})
 	got := read(t, b, "records")
@@ -63,12 +63,12 @@ func testRecords(t *testing.T, b *broker.Broker) {
 	}
 }
 
-func testCommitted(t *testing.T, b *broker.Broker) {
+func testCommitted(t *testing.T, b *broker.Client) {
 	create(t, b, "committed", 2, nil)
 	if got, err := b.Committed(t.Context(), "readers"); len(got) != 0 || err != nil {
 		t.Errorf("before the first commit: %v, %v; want nothing", got, err)
 	}
-	group, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup("readers"), kgo.ConsumeTopics("committed"), kgo.DisableAutoCommit())
+	group, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.ConsumerGroup("readers"), kgo.ConsumeTopics("committed"), kgo.DisableAutoCommit())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func testCommitted(t *testing.T, b *broker.Broker) {
 	}
 }
 
-func testTransactions(t *testing.T, b *broker.Broker) {
+func testTransactions(t *testing.T, b *broker.Client) {
 	create(t, b, "transactions", 1, nil)
 	for _, tx := range []struct {
 		end    kgo.TransactionEndTry
@@ -129,7 +129,7 @@ func testTransactions(t *testing.T, b *broker.Broker) {
 // A frozen broker keeps its sockets and says nothing: a client waits, and goes
 // on where it was once the broker thaws.
 func testFreeze(t *testing.T, b *broker.Broker) {
-	create(t, b, "frozen", 1, nil)
+	create(t, b.Client, "frozen", 1, nil)
 	if err := b.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -141,14 +141,14 @@ func testFreeze(t *testing.T, b *broker.Broker) {
 	if err := b.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	produce(t, b, record("frozen", "a", "2"))
+	produce(t, b.Client, record("frozen", "a", "2"))
 }
 
 // What was acknowledged outlives kill -9, and clients find the broker where it was.
 func testKill(t *testing.T, b *broker.Broker) {
-	create(t, b, "killed", 1, nil)
-	produce(t, b, record("killed", "a", "1"))
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
+	create(t, b.Client, "killed", 1, nil)
+	produce(t, b.Client, record("killed", "a", "1"))
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,14 +162,14 @@ func testKill(t *testing.T, b *broker.Broker) {
 	if err := client.ProduceSync(ctx, record("killed", "b", "2")).FirstErr(); err != nil {
 		t.Errorf("a client from before: %v", err)
 	}
-	if got, want := show(read(t, b, "killed")), []string{"a=1", "b=2"}; !slices.Equal(got, want) {
+	if got, want := show(read(t, b.Client, "killed")), []string{"a=1", "b=2"}; !slices.Equal(got, want) {
 		t.Errorf("read %v, want %v", got, want)
 	}
 }
 
 func testStop(t *testing.T, b *broker.Broker) {
-	create(t, b, "stopped", 1, nil)
-	produce(t, b, record("stopped", "a", "1"))
+	create(t, b.Client, "stopped", 1, nil)
+	produce(t, b.Client, record("stopped", "a", "1"))
 	if err := b.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -179,19 +179,19 @@ func testStop(t *testing.T, b *broker.Broker) {
 	if err := b.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := show(read(t, b, "stopped")), []string{"a=1"}; !slices.Equal(got, want) {
+	if got, want := show(read(t, b.Client, "stopped")), []string{"a=1"}; !slices.Equal(got, want) {
 		t.Errorf("read %v, want %v", got, want)
 	}
 }
 
-func create(t *testing.T, b *broker.Broker, topic string, partitions int, settings map[string]string) {
+func create(t *testing.T, b *broker.Client, topic string, partitions int, settings map[string]string) {
 	t.Helper()
 	if err := b.CreateTopic(t.Context(), topic, partitions, settings); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func produce(t *testing.T, b *broker.Broker, records ...*kgo.Record) {
+func produce(t *testing.T, b *broker.Client, records ...*kgo.Record) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -205,14 +205,14 @@ func record(topic, key, value string) *kgo.Record {
 }
 
 // read reads the first partition of topic from its start to its present end.
-func read(t *testing.T, b *broker.Broker, topic string, opts ...kgo.Opt) []*kgo.Record {
+func read(t *testing.T, b *broker.Client, topic string, opts ...kgo.Opt) []*kgo.Record {
 	t.Helper()
 	_, end, err := b.Offsets(t.Context(), topic, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client, err := kgo.NewClient(append(opts,
-		kgo.SeedBrokers(b.Addr()),
+		kgo.SeedBrokers(b.Addrs()...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		// The last record of a log may be a marker, and shows that the end is reached.
 		kgo.KeepControlRecords(),

@@ -16,7 +16,7 @@ import (
 // without what it deleted, and batches without records. Kafka keeps the last
 // batch of a producer it remembers, for its sequence number, even when all
 // records in it are superseded.
-func testCompaction(t *testing.T, b *broker.Broker) {
+func testCompaction(t *testing.T, b *broker.Client) {
 	create(t, b, "compacted", 1, map[string]string{
 		"cleanup.policy":            "compact",
 		"min.cleanable.dirty.ratio": "0",
@@ -43,7 +43,7 @@ func testCompaction(t *testing.T, b *broker.Broker) {
 
 // compact keeps writing, since Kafka rolls a segment only when a record comes
 // and never compacts the newest one, until done likes what is in the log.
-func compact(t *testing.T, b *broker.Broker, topic string, done func([]kmsg.RecordBatch) bool) []kmsg.RecordBatch {
+func compact(t *testing.T, b *broker.Client, topic string, done func([]kmsg.RecordBatch) bool) []kmsg.RecordBatch {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	tick := time.Tick(200 * time.Millisecond)

@@ -11,10 +11,10 @@ import (
 )
 
 // Produce writes records, each to the partition that its key hashes to, and
-// returns when all are acknowledged. Each call is a producer of its own to the
-// broker, with its own producer ID.
-func (b *Broker) Produce(ctx context.Context, records ...*kgo.Record) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
+// returns when all are acknowledged. Each call is a producer of its own to
+// Kafka, with its own producer ID.
+func (c *Client) Produce(ctx context.Context, records ...*kgo.Record) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.addrs...))
 	if err != nil {
 		return fmt.Errorf("produce: %w", err)
 	}
@@ -33,8 +33,8 @@ const (
 
 // Transact writes records in one transaction of the producer called id and
 // ends it. Either way the records are in the log, and a marker after them.
-func (b *Broker) Transact(ctx context.Context, id string, end kgo.TransactionEndTry, records ...*kgo.Record) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.TransactionalID(id))
+func (c *Client) Transact(ctx context.Context, id string, end kgo.TransactionEndTry, records ...*kgo.Record) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.addrs...), kgo.TransactionalID(id))
 	if err != nil {
 		return fmt.Errorf("transaction: %w", err)
 	}
@@ -54,14 +54,14 @@ func (b *Broker) Transact(ctx context.Context, id string, end kgo.TransactionEnd
 // Batches returns the batches of a partition as they are in the log, control
 // batches and those that compaction has emptied among them, which no ordinary
 // consumer shows. Their records stay encoded.
-func (b *Broker) Batches(ctx context.Context, topic string, partition int32) ([]kmsg.RecordBatch, error) {
-	next, end, err := b.Offsets(ctx, topic, partition)
+func (c *Client) Batches(ctx context.Context, topic string, partition int32) ([]kmsg.RecordBatch, error) {
+	next, end, err := c.Offsets(ctx, topic, partition)
 	if err != nil {
 		return nil, err
 	}
 	var all []kmsg.RecordBatch
 	for next < end {
-		raw, err := b.fetch(ctx, topic, partition, next)
+		raw, err := c.fetch(ctx, topic, partition, next)
 		if err != nil {
 			return nil, fmt.Errorf("fetch %s/%d at %d: %w", topic, partition, next, err)
 		}
@@ -79,7 +79,7 @@ func (b *Broker) Batches(ctx context.Context, topic string, partition int32) ([]
 	return all, nil
 }
 
-func (b *Broker) fetch(ctx context.Context, topic string, partition int32, offset int64) ([]byte, error) {
+func (c *Client) fetch(ctx context.Context, topic string, partition int32, offset int64) ([]byte, error) {
 	const most = 1 << 20
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, most
@@ -87,7 +87,7 @@ func (b *Broker) fetch(ctx context.Context, topic string, partition int32, offse
 	t.Topic, t.Partitions = topic, append(t.Partitions, p)
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxBytes, req.Topics = most, append(req.Topics, t)
-	resp, err := req.RequestWith(ctx, b.client)
+	resp, err := req.RequestWith(ctx, c.kafka)
 	if err != nil {
 		return nil, err
 	}

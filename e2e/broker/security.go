@@ -50,7 +50,7 @@ var scramUsers = []string{
 }
 
 // Security returns how to reach the broker's secured listeners, nil if it has none.
-func (b *Broker) Security() *Security { return b.security }
+func (n *node) Security() *Security { return n.security }
 
 func newSecurity(dir string, ls []listener) (*Security, error) {
 	s := &Security{

@@ -22,7 +22,7 @@ import (
 func TestSecurity(t *testing.T) {
 	b := e2e.Kafka(t, broker.Config{Secured: true})
 	s := b.Security()
-	create(t, b, "secret", 1, nil)
+	create(t, b.Client, "secret", 1, nil)
 
 	trust := trusting(t, s.CAFile)
 	pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
@@ -59,7 +59,7 @@ func TestSecurity(t *testing.T) {
 			}
 		})
 	}
-	if got := read(t, b, "secret"); len(got) != len(ways) {
+	if got := read(t, b.Client, "secret"); len(got) != len(ways) {
 		t.Errorf("%d records came through, want %d", len(got), len(ways))
 	}
 

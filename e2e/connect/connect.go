@@ -76,7 +76,7 @@ func Start(ctx context.Context, c Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start connect: %w", err)
 	}
-	w := &Worker{dir: dir, java: java.Program{Jars: jars, Dir: dir}, addr: free[0]}
+	w := &Worker{dir: dir, java: java.Program{Jars: jars, Dir: dir, Heap: "512m"}, addr: free[0]}
 	if err := w.configure(c, debezium); err != nil {
 		return nil, fmt.Errorf("start connect: %w", err)
 	}

@@ -75,7 +75,7 @@ func NewBook(topic string) *Book {
 func (b *Book) Users() map[int]int { return b.newest }
 
 // Write writes a change of each of the users, in this order.
-func (b *Book) Write(t testing.TB, kafka *broker.Broker, users ...int) {
+func (b *Book) Write(t testing.TB, kafka *broker.Client, users ...int) {
 	t.Helper()
 	records := make([]*kgo.Record, len(users))
 	for i, user := range users {
@@ -146,7 +146,7 @@ func (b *Book) Settle(t testing.TB, d *Deployment) {
 
 // Lag returns how many records of a topic a group has not committed; a partition
 // without a commit counts whole.
-func Lag(t testing.TB, kafka *broker.Broker, group, topic string) int64 {
+func Lag(t testing.TB, kafka *broker.Client, group, topic string) int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Limit)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 
 	"usersync/e2e"
 	"usersync/e2e/broker"
+	"usersync/e2e/links"
 	"usersync/e2e/process"
 	"usersync/e2e/vendors"
 )
@@ -51,7 +53,7 @@ func Until(t testing.TB, limit time.Duration, what string, done func() bool) {
 
 // Deployment is what the workers of a test share.
 type Deployment struct {
-	Broker  *broker.Broker
+	Broker  *broker.Client // of a broker or of a cluster
 	Vendors *vendors.Vendors
 	Config  Config // over the harness's own defaults; nil takes a key away
 }
@@ -76,7 +78,7 @@ type Worker struct {
 func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 	t.Helper()
 	c := defaults()
-	c["kafka.brokers"] = []string{d.Broker.Addr()}
+	c["kafka.brokers"] = d.Broker.Addrs()
 	for destination, url := range d.Vendors.URLs(name) {
 		c["destinations."+destination+".base_url"] = url
 	}
@@ -102,6 +104,27 @@ func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 		}
 	})
 	return w
+}
+
+// Links puts a link between a worker, which is launched afterwards with the returned
+// configuration, and each vendor. They are by destination, and closed with the test.
+func (d *Deployment) Links(t testing.TB, name string) (map[string]*links.Link, Config) {
+	t.Helper()
+	all, c := map[string]*links.Link{}, Config{}
+	for destination, base := range d.Vendors.URLs(name) {
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := links.Open(t.Context(), u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
+		u.Host = l.Addr()
+		all[destination], c["destinations."+destination+".base_url"] = l, u.String()
+	}
+	return all, c
 }
 
 // Start starts a worker and returns when it is ready.

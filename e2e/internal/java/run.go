@@ -19,8 +19,9 @@ const logging = `<Configuration status="WARN">
 `
 
 // Program is a directory of jars, and one for the configuration of what is run
-// from them.
-type Program struct{ Jars, Dir string }
+// from them. Heap is the most memory that its objects may take, in Java's words, such
+// as 384m.
+type Program struct{ Jars, Dir, Heap string }
 
 // Configure writes the properties to a file of the directory, and beside it the
 // configuration of the log, and returns the path of the first.
@@ -38,11 +39,11 @@ func (p Program) Configure(file string, properties map[string]string) (string, e
 
 func (p Program) logging() string { return filepath.Join(p.Dir, "log4j2.xml") }
 
-// Args returns the arguments for java that run a class quickly, with little memory
-// (512 MiB of heap at most), and with its log on the standard output.
+// Args returns the arguments for java that run a class quickly, with little memory,
+// and with its log on the standard output.
 func (p Program) Args(class string, args ...string) []string {
 	return append([]string{
-		"-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+		"-Xms128m", "-Xmx" + p.Heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
 		"-Dlog4j2.configurationFile=" + p.logging(),
 		"-cp", filepath.Join(p.Jars, "*"), class,
 	}, args...)
