@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"usersync/consumer/event"
+	"usersync/consumer/trace"
 	usync "usersync/sync"
 	"usersync/sync/haptik"
 	"usersync/sync/taptalk"
@@ -127,40 +127,14 @@ func (b *bubble) setOffset(dest string, tp TopicPartition, offset int64) {
 	if code, ok := codes[tp]; err != nil || !ok || code != 0 {
 		b.t.Fatalf("setting the offset of %s: %v, %v", dest, err, codes)
 	}
-	b.ledger.restart(dest, tp, offset)
-}
-
-// restart forgets what was committed of a partition: somebody has set its offset.
-func (l *ledger) restart(dest string, tp TopicPartition, offset int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.account(dest).commit[tp], l.account(dest).checked[tp] = offset, 0
-}
-
-// suspend lets commits of a partition pass unchecked until a restart: those of a
-// topic that has just been recreated may still be the old one's.
-func (l *ledger) suspend(tp TopicPartition) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, a := range l.dests {
-		a.checked[tp] = math.MaxInt
-	}
+	b.ledger.Reset(dest, trace.TopicPartition(tp), offset)
 }
 
 // lose forgets the records of a partition below an offset: nobody can read them
 // any more. What was committed is forgotten too.
 func (b *bubble) lose(tp TopicPartition, below int64) {
-	l := b.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.written[tp] = slices.DeleteFunc(l.written[tp], func(w wroteChange) bool {
-		if w.offset < below {
-			delete(b.rows, w.user)
-		}
-		return w.offset < below
-	})
-	for _, a := range l.dests {
-		a.commit[tp], a.checked[tp] = 0, 0
+	for _, user := range b.ledger.Lose(trace.TopicPartition(tp), below) {
+		delete(b.rows, user)
 	}
 }
 
@@ -168,25 +142,14 @@ func (b *bubble) lose(tp TopicPartition, below int64) {
 // in common. What the vendors have of the users of the old one stays.
 func (b *bubble) remake(tp TopicPartition) {
 	b.t.Helper()
-	b.lose(tp, b.ends[tp])
-	delete(b.ends, tp)
-	for _, a := range b.ledger.dests {
-		delete(a.newest, tp)
-		for _, settled := range a.settled {
-			delete(settled, tp)
-		}
+	for _, user := range b.ledger.Recreate(trace.TopicPartition(tp)) {
+		delete(b.rows, user)
 	}
+	delete(b.ends, tp)
 	if err := b.kafka.CreateTopic(tp.Topic, 1, nil); err != nil {
 		b.t.Fatal(err)
 	}
 	b.out = b.kafka.producer() // the old one insists on the old topic
-}
-
-// halts are the partitions that a destination stopped reading, with the reasons.
-func (l *ledger) halts(dest string) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.account(dest).halts)
 }
 
 // until waits for something that has no event of its own.

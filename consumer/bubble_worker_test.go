@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"usersync/consumer/event"
+	"usersync/consumer/trace"
+	"usersync/e2e/ledger"
 	"usersync/metrics"
 	usync "usersync/sync"
 	"usersync/sync/haptik"
@@ -152,7 +154,7 @@ func (b *bubble) config(w *worker, dest string, target usync.Destination, m *usy
 		},
 		Log:      slog.New(slog.NewTextHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})).With("worker", w.id, "destination", dest),
 		HashUser: func(string) string { return "hash" },
-		Trace:    func(t Trace) { b.ledger.note(w.id, t) },
+		Trace:    w.tell,
 	}
 	if b.configure != nil {
 		b.configure(&cfg)
@@ -176,7 +178,7 @@ func (w *worker) stop() {
 // kill ends a worker as kill -9 does: in the middle of everything, and nothing of
 // what it might still want to say gets out.
 func (w *worker) kill() {
-	w.b.ledger.killed(w.id)
+	w.tell(trace.Event{At: time.Now(), Kind: ledger.Killed})
 	w.net.cut()
 	w.end()
 	w.hard()

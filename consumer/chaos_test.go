@@ -98,14 +98,14 @@ func (c *chaos) run(seed uint64) {
 	stop()
 	c.right(destTaptalk, destHaptik)
 	for _, d := range []string{destTaptalk, destHaptik} {
-		for user := range c.ledger.account(d).letters {
+		for user := range c.ledger.Letters(d) {
 			if user != c.poison {
 				c.t.Errorf("G4: %s: a dead letter for user %q, which was not poisoned", d, user)
 			}
 		}
 	}
 	if c.t.Failed() {
-		c.t.Logf("seed %d; the trace ends:\n%s", seed, c.ledger.trace(60, ""))
+		c.t.Logf("seed %d; the trace ends:\n%s", seed, c.ledger.tail(60))
 	}
 }
 
@@ -135,7 +135,7 @@ func (c *chaos) expireGroup(ctx context.Context, dest string) {
 		return
 	}
 	for _, m := range res.Groups[0].Members {
-		if c.ledger.joined(dest, m.MemberID) {
+		if c.ledger.Joined(dest, m.MemberID) {
 			continue
 		}
 		leave := kmsg.NewPtrLeaveGroupRequest()

@@ -2,12 +2,14 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"usersync/consumer/trace"
 	"usersync/metrics"
 	usync "usersync/sync"
 )
@@ -87,14 +89,14 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 
 // assigned starts to show what is owned now.
 func (g *generation) assigned() {
-	names := make([]TopicPartition, 0, len(g.parts))
+	names := make([]trace.TopicPartition, 0, len(g.parts))
 	var total int
 	for _, n := range g.counts {
 		total += n
 	}
 	for _, p := range g.parts {
 		p.metrics = g.Metrics.Consumer.Assign(p.Topic, p.Partition)
-		names = append(names, p.TopicPartition)
+		names = append(names, trace.TopicPartition(p.TopicPartition))
 	}
 	g.lane.Retain(func(at usync.Position) bool {
 		_, ok := g.byName[TopicPartition{at.Topic, at.Partition}]
@@ -105,7 +107,7 @@ func (g *generation) assigned() {
 	g.lane.SetRate(time.Now(), g.RateLimit*float64(len(g.parts))/float64(max(total, 1)))
 	g.p.missing(nil)
 	g.Log.Info("joined", "group", g.Group, "generation", g.gen.ID, "partitions", len(g.parts))
-	g.p.trace(Trace{Kind: TraceAssigned, Partitions: names, Generation: int(g.gen.ID), Member: g.gen.MemberID})
+	g.p.tell(trace.Event{Kind: trace.Assigned, Partitions: names, Generation: int(g.gen.ID), Member: g.gen.MemberID})
 }
 
 // revoked forgets everything that the next owner will read again.
@@ -117,7 +119,7 @@ func (g *generation) revoked() {
 	}
 	g.Metrics.Consumer.LeaseValid.Set(0)
 	g.p.turned.Store(0)
-	g.p.trace(Trace{Kind: TraceRevoked, Generation: int(g.gen.ID), Member: g.gen.MemberID})
+	g.p.tell(trace.Event{Kind: trace.Revoked, Generation: int(g.gen.ID), Member: g.gen.MemberID})
 }
 
 // loop goes round until ctx ends or the partitions are lost.
@@ -177,7 +179,7 @@ func (g *generation) start(now time.Time) {
 		if c == nil {
 			return
 		}
-		g.p.trace(Trace{Kind: TraceCall, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset, User: c.Payload.User})
+		g.p.tell(trace.Event{Kind: trace.Call, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset, User: c.Payload.User})
 		g.wg.Go(func() { g.calls <- ended{c, g.call(c)} })
 	}
 }
@@ -197,15 +199,30 @@ func (g *generation) call(c *usync.Call) error {
 // ended takes the outcome of a call.
 func (g *generation) ended(e ended) {
 	g.lane.Done(time.Now(), e.call, e.err)
-	outcome := "ok"
-	if e.err != nil {
-		outcome = e.err.Error()
-	}
 	c := e.call
-	g.p.trace(Trace{
-		Kind: TraceCalled, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset,
-		User: c.Payload.User, Outcome: outcome,
+	g.p.tell(trace.Event{
+		Kind: trace.Called, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset,
+		User: c.Payload.User, Outcome: outcome(e.err),
 	})
+}
+
+// outcome is what the trace says of an ended call.
+func outcome(err error) string {
+	e, _ := errors.AsType[*usync.CallError](err)
+	switch {
+	case err == nil:
+		return trace.OK
+	case e != nil && e.Unsent:
+		return trace.Unsent + ": " + e.Code
+	case e == nil:
+		return trace.Unsure + ": internal" // no text of an error that is not ours to vouch for
+	case e.Throttled:
+		return trace.Throttled + ": " + e.Code
+	case e.Ambiguous:
+		return trace.Unsure + ": " + e.Code
+	default:
+		return err.Error()
+	}
 }
 
 // showEvery is how often gauges are brought up to date.

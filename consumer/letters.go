@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"usersync/consumer/trace"
 	usync "usersync/sync"
 )
 
@@ -43,7 +44,7 @@ func (g *generation) wrote(s sentLetter) {
 		return
 	}
 	log.Warn("given up: the record is in the dead-letter topic", "to_offset", l.To.Offset)
-	g.p.trace(Trace{Kind: TraceLetter, Topic: l.From.Topic, Partition: l.From.Partition, Offset: l.From.Offset, User: user, Outcome: l.Reason})
+	g.p.tell(trace.Event{Kind: trace.Letter, Topic: l.From.Topic, Partition: l.From.Partition, Offset: l.From.Offset, User: user, Outcome: l.Reason})
 }
 
 // deadLetter writes l: one record, or each undecodable one of a run. It runs on a

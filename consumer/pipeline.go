@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"usersync/consumer/event"
+	"usersync/consumer/trace"
 	"usersync/metrics"
 	usync "usersync/sync"
 )
@@ -41,8 +42,9 @@ type Config struct {
 	// HashUser makes of a user's ID what may be in a log.
 	HashUser func(string) string
 	// Trace, if not nil, is told what happens, in order, from one goroutine at a
-	// time. It must not block.
-	Trace func(Trace)
+	// time: a call before it begins, a commit or a letter once it is acknowledged.
+	// Users are named by their plain IDs. It must not block.
+	Trace func(trace.Event)
 }
 
 // Pipeline brings one destination up to date.
@@ -102,45 +104,13 @@ func (p *Pipeline) Alive() error {
 	return nil
 }
 
-func (p *Pipeline) trace(t Trace) {
+// tell tells the trace of an event.
+func (p *Pipeline) tell(e trace.Event) {
 	if p.cfg.Trace != nil {
-		t.At = time.Now()
-		t.Destination = p.cfg.Destination
-		p.cfg.Trace(t)
+		e.At, e.Destination = time.Now(), p.cfg.Destination
+		p.cfg.Trace(e)
 	}
 }
-
-// Trace is one thing that happened: what the guarantees are about.
-type Trace struct {
-	At          time.Time
-	Destination string
-	Kind        TraceKind
-	// Topic, Partition and Offset say of which change; of a commit Offset is what
-	// was committed.
-	Topic     string
-	Partition int
-	Offset    int64
-	User      string // of a call or a letter
-	Outcome   string // of an ended call, a commit, a letter
-	// Partitions are those of a new generation.
-	Partitions []TopicPartition
-	Generation int
-	Member     string
-}
-
-// TraceKind says what happened.
-type TraceKind string
-
-// The kinds of trace.
-const (
-	TraceAssigned TraceKind = "assigned" // a generation began
-	TraceRevoked  TraceKind = "revoked"  // it ended: nothing more is done for its partitions
-	TraceCall     TraceKind = "call"     // a call begins
-	TraceCalled   TraceKind = "called"   // it ended, Outcome is "ok" or the code
-	TraceCommit   TraceKind = "commit"   // a commit was answered, Outcome is "ok" or the error
-	TraceLetter   TraceKind = "letter"   // the dead-letter topic acknowledged, Outcome is the reason
-	TraceHalt     TraceKind = "halt"     // a partition is not read any more, Outcome is the reason
-)
 
 // Run works until ctx ends, then drains and leaves the group. When hard ends,
 // calls in flight are cancelled. The error says why it could not go on.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"usersync/consumer/trace"
 	usync "usersync/sync"
 )
 
@@ -57,7 +58,7 @@ func (g *generation) answered(a commitAnswer) {
 		if !ok {
 			code = kafka.Unknown
 		}
-		outcome := "ok"
+		outcome := trace.OK
 		switch code {
 		case 0:
 			p.committed, p.end = max(p.committed, c.Offset), max(p.end, a.ends[i])
@@ -74,8 +75,8 @@ func (g *generation) answered(a commitAnswer) {
 			m.Errors.Of("commit").Inc()
 			outcome = code.Title()
 		}
-		g.p.trace(Trace{
-			Kind: TraceCommit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
+		g.p.tell(trace.Event{
+			Kind: trace.Commit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
 			Generation: int(g.gen.ID), Member: g.gen.MemberID,
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"usersync/consumer/trace"
 	usync "usersync/sync"
 )
 
@@ -112,5 +113,5 @@ func (g *generation) halt(p *owned, err error) {
 	g.lane.Forget(usync.Position{Topic: p.Topic, Partition: p.Partition})
 	g.Log.Error("a partition is not read any more; nothing of it is committed until an operator sets the group's offset with Kafka's own tool and restarts the workers",
 		"topic", p.Topic, "partition", p.Partition, "reason", reason, "committed", p.committed, "error", err)
-	g.p.trace(Trace{Kind: TraceHalt, Topic: p.Topic, Partition: p.Partition, Offset: p.committed, Outcome: reason})
+	g.p.tell(trace.Event{Kind: trace.Halt, Topic: p.Topic, Partition: p.Partition, Offset: p.committed, Outcome: reason})
 }

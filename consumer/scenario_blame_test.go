@@ -72,9 +72,9 @@ func TestOneUserFails(t *testing.T) {
 				b.commits(30*time.Minute, destTaptalk, destHaptik)
 				b.right(destTaptalk, destHaptik)
 				for _, d := range []string{destTaptalk, destHaptik} {
-					a := b.ledger.account(d)
-					if a.letters["13"] == 0 || a.reasons[c.reason] != a.letters["13"] || b.ledger.letters(d) != a.letters["13"] {
-						t.Errorf("%s: letters of users %v, reasons %v", d, a.letters, a.reasons)
+					letters, reasons := b.ledger.Letters(d), b.ledger.Reasons(d)
+					if letters["13"] == 0 || reasons[c.reason] != letters["13"] || b.ledger.letters(d) != letters["13"] {
+						t.Errorf("%s: letters of users %v, reasons %v", d, letters, reasons)
 					}
 				}
 			})

@@ -29,7 +29,7 @@ func TestCutOffFromKafka(t *testing.T) {
 		w.net.hole(true)
 		other := b.start()
 		time.Sleep(3 * time.Minute)
-		last, taken := b.ledger.span(w.id, other.id)
+		last, taken := b.ledger.span(w, other)
 		if last.Before(cut) {
 			t.Error("the worker had nothing to call when it was cut off")
 		}
@@ -62,7 +62,7 @@ func TestNoCallWithoutProof(t *testing.T) {
 			return nil, nil, deaf.Load()
 		})
 		time.Sleep(40 * time.Second)
-		last, _ := b.ledger.span(w.id, -1)
+		last, _ := b.ledger.span(w, nil)
 		if d := last.Sub(cut); d < 10*time.Second || d > 45*time.Second/2 {
 			t.Errorf("G7: the last call began %v after the last commit could be accepted", d)
 		}
@@ -101,22 +101,6 @@ func (n *ownNetwork) dialBroker(ctx context.Context, network, address string) (n
 	}
 	h := &holed{severable{Conn: c}}
 	return h, n.add(h)
-}
-
-// span is when the first worker's last call began, and when the second one was
-// first assigned a partition that the other had had.
-func (l *ledger) span(first, second int) (last, taken time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, t := range l.all {
-		switch {
-		case t.worker == first && t.Kind == TraceCall:
-			last = t.At
-		case t.worker == second && t.Kind == TraceAssigned && len(t.Partitions) == 2 && taken.IsZero():
-			taken = t.At
-		}
-	}
-	return last, taken
 }
 
 // TestWindowBoundsWhatWaits holds a vendor that is down against a window that is

@@ -200,7 +200,7 @@ func TestRedelivered(t *testing.T) {
 		}
 		b.settles(time.Minute)
 		for _, dest := range both {
-			if calls := b.ledger.calls(dest); calls > 8*4*5 {
+			if calls := b.ledger.Calls(dest); calls > 8*4*5 {
 				b.t.Errorf("%s: %d calls for 400 changes of 8 users", dest, calls)
 			}
 		}

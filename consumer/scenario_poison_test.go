@@ -30,7 +30,7 @@ func TestBadRowsAlone(t *testing.T) {
 			if n := b.ledger.letters(dest); n > 0 {
 				b.t.Errorf("%s: %d dead letters while nobody could tell whose fault it was", dest, n)
 			}
-			if calls := b.ledger.calls(dest); calls > 200 {
+			if calls := b.ledger.Calls(dest); calls > 200 {
 				b.t.Errorf("%s: %d calls in half an hour of nothing but rejections", dest, calls)
 			}
 		}
@@ -44,7 +44,7 @@ func TestBadRowsAlone(t *testing.T) {
 		for _, dest := range both {
 			for user := range b.rows {
 				n, _ := strconv.Atoi(user)
-				if b.ledger.excused(dest, user) != (n <= bad) {
+				if b.ledger.Excused(dest, user) != (n <= bad) {
 					b.t.Errorf("%s: a dead letter for user %s: %v", dest, user, n > bad)
 				}
 			}
@@ -93,7 +93,7 @@ func TestOnePoisonUser(t *testing.T) {
 			if fmt.Sprint(h) != fmt.Sprint(want) {
 				b.t.Errorf("%s: headers\n%v, want\n%v", dest, h, want)
 			}
-			if calls := b.ledger.calls(dest); calls != 10_000+2 {
+			if calls := b.ledger.Calls(dest); calls != 10_000+2 {
 				b.t.Errorf("%s: %d calls for 10,000 users of whom one takes three", dest, calls)
 			}
 		}
@@ -179,7 +179,7 @@ func TestDeadLetterTopicUnavailable(t *testing.T) {
 			if n := w.metric("dead_letter_write_failures_total", "destination", dest); n < 50 || n > 150 {
 				b.t.Errorf("%s: %v failed writes in ten minutes", dest, n)
 			}
-			if calls := b.ledger.calls(dest); calls > 50 {
+			if calls := b.ledger.Calls(dest); calls > 50 {
 				b.t.Errorf("%s: %d calls: what cannot be written is no reason to call", dest, calls)
 			}
 			for _, user := range numbers(2, 20) {

@@ -33,7 +33,7 @@ func runWorker(stdin io.Reader, stderr io.Writer, config string) error {
 		defer end()
 		_, _ = io.Copy(io.Discard, stdin) // whatever ends it
 	}()
-	return app.Run(ctx, context.Background(), c, stderr)
+	return app.Run(ctx, context.Background(), c, stderr, nil)
 }
 
 // worker is a running worker process. Its methods may be called from several

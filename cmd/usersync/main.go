@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"usersync/cmd/internal/app"
+	"usersync/consumer/trace"
 )
 
 // The exit codes.
@@ -51,6 +52,7 @@ func (f configFlag) load(stderr io.Writer) (*app.Config, error) {
 type runCommand struct {
 	configFlag
 	Destination string `placeholder:"NAME" help:"Serve this destination and no other."`
+	Trace       string `placeholder:"FILE" help:"For incident analysis: append each call, commit, dead letter and rebalance to this file, as a line of JSON, with users as the hash that logs have."`
 }
 
 // Run runs the worker.
@@ -64,9 +66,18 @@ func (c runCommand) Run(ctx context.Context, std streams) error {
 			return usageError{err}
 		}
 	}
+	var traces io.Writer
+	if c.Trace != "" {
+		f, err := trace.Open(c.Trace)
+		if err != nil {
+			return err
+		}
+		defer f.Close() // every line is written by then
+		traces = f
+	}
 	ctx, hard, stop := signals(ctx)
 	defer stop()
-	return app.Run(ctx, hard, config, std.err)
+	return app.Run(ctx, hard, config, std.err, traces)
 }
 
 type checkCommand struct {

@@ -61,6 +61,9 @@ func TestSignals(t *testing.T) {
 			if last := p.last(); !strings.Contains(last, tt.last) {
 				t.Errorf("it ended with %q, want %q", last, tt.last)
 			}
+			if trace := p.said(); !strings.Contains(trace, `"kind":"assigned"`) || !strings.Contains(trace, `"kind":"call",`) {
+				t.Errorf("the trace lacks the assignment or the call:\n%s", trace)
+			}
 			if name, sent := haptik.Current("1")["name"], len(tt.signals) == 1; (name == "Ann") != sent {
 				t.Errorf("the vendor has %v", name)
 			}
@@ -86,10 +89,11 @@ const limit = 30 * time.Second
 
 // program is a running usersync.
 type program struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	logs string // the file that standard error goes to
-	done chan struct{}
+	t     *testing.T
+	cmd   *exec.Cmd
+	logs  string // the file that standard error goes to
+	trace string // the file that the trace goes to
+	done  chan struct{}
 }
 
 // startRun starts usersync run for a broker and a Haptik.
@@ -105,13 +109,13 @@ http: {listen: "127.0.0.1:0"}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{t: t, logs: filepath.Join(dir, "logs"), done: make(chan struct{})}
+	p := &program{t: t, logs: filepath.Join(dir, "logs"), trace: filepath.Join(dir, "trace"), done: make(chan struct{})}
 	logs, err := os.Create(p.logs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer logs.Close() // the child has its own descriptor
-	p.cmd = exec.Command("usersync", "run", "-c", config, "--destination", "haptik")
+	p.cmd = exec.Command("usersync", "run", "-c", config, "--destination", "haptik", "--trace", p.trace)
 	p.cmd.Stderr = logs
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -130,6 +134,16 @@ http: {listen: "127.0.0.1:0"}
 func (p *program) read() string {
 	p.t.Helper()
 	b, err := os.ReadFile(p.logs)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// said returns the trace.
+func (p *program) said() string {
+	p.t.Helper()
+	b, err := os.ReadFile(p.trace)
 	if err != nil {
 		p.t.Fatal(err)
 	}

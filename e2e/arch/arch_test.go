@@ -47,6 +47,8 @@ var rules = []rule{
 // pure are packages that must not reach others, however far away.
 var pure = []rule{
 	{kafkaGo, []string{"usersync/consumer/event"}, "decoding an event needs no client"},
+	{"usersync/sync", []string{"usersync/consumer/trace", "usersync/e2e/ledger"}, "an oracle shares no code with what it judges"},
+	{kafkaGo, []string{"usersync/consumer/trace", "usersync/e2e/ledger"}, "an oracle shares no code with what it judges"},
 	{franz, []string{"usersync/cmd/usersync", "usersync/cmd/internal"}, "the worker carries no fake broker"},
 	{"testing", []string{"usersync/cmd/usersync", "usersync/cmd/internal"}, "the worker carries no tests"},
 }

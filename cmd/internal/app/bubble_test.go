@@ -39,6 +39,8 @@ type bubble struct {
 	key   string // the file with TapTalk's secret
 	logs  buffer
 	ports int
+	// traces is where workers started from now on write their traces, if anywhere.
+	traces io.Writer
 }
 
 // inBubble runs test with a topic "users" of two partitions, an empty dead-letter
@@ -172,7 +174,7 @@ func (b *bubble) start(c *Config) *process {
 		dial:   b.net.DialContext,
 		listen: func(_ context.Context, address string) (net.Listener, error) { return b.net.Listen("tcp", address) },
 	}
-	go func() { p.done <- run(ctx, hardCtx, c, &b.logs, n) }()
+	go func() { p.done <- run(ctx, hardCtx, c, &b.logs, b.traces, n) }()
 	b.t.Cleanup(func() {
 		end()
 		hard()

@@ -20,11 +20,13 @@ import (
 // Run is the worker. It brings every destination of c up to date until ctx ends;
 // then it reads no more, lets calls in flight end, commits and leaves the groups.
 // When hard ends it stops at once: what was in flight is done again by the next
-// owner of the partitions. It logs to w, and may run several times in a process.
+// owner of the partitions. It logs to logs, and writes a trace of what it does to
+// traces unless that is nil: each event with one Write, which must not block. It
+// may run several times in a process.
 //
 // The error says why it could not start, what ended it, or that hard did.
-func Run(ctx, hard context.Context, c *Config, w io.Writer) error {
-	return run(ctx, hard, c, w, network{})
+func Run(ctx, hard context.Context, c *Config, logs, traces io.Writer) error {
+	return run(ctx, hard, c, logs, traces, network{})
 }
 
 // errHard is what a stop without a drain ends with.
@@ -36,12 +38,12 @@ type network struct {
 	listen func(ctx context.Context, address string) (net.Listener, error)
 }
 
-func run(ctx, hard context.Context, c *Config, logs io.Writer, n network) error {
+func run(ctx, hard context.Context, c *Config, logs, traces io.Writer, n network) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	defer context.AfterFunc(hard, end)() // to stop at once is to stop
 
-	w, err := newWorker(c, newLogger(logs, c.Log.Level, c.Log.Format), n)
+	w, err := newWorker(c, newLogger(logs, c.Log.Level, c.Log.Format), traces, n)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ type worker struct {
 }
 
 // newWorker makes everything and connects to nothing.
-func newWorker(c *Config, log *slog.Logger, n network) (*worker, error) {
+func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worker, error) {
 	version, revision := Build()
 	w := &worker{config: c, log: log, admin: &admin{metrics: newRegistry(), log: log}}
 	if w.listen = n.listen; w.listen == nil {
@@ -99,6 +101,7 @@ func newWorker(c *Config, log *slog.Logger, n network) (*worker, error) {
 		}
 	}
 	hash := newUserHash(key)
+	tell := tracer(traces, hash, log)
 
 	m := metrics.New(w.admin.metrics)
 	m.Build(version, revision)
@@ -128,6 +131,7 @@ func newWorker(c *Config, log *slog.Logger, n network) (*worker, error) {
 			Metrics:  m.For(t.name),
 			Log:      log.With("destination", t.name),
 			HashUser: hash,
+			Trace:    tell,
 		}))
 		w.pipelines = append(w.pipelines, p)
 		w.admin.live = append(w.admin.live, p.Alive)

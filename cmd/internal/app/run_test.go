@@ -305,7 +305,7 @@ func TestRunEndsWithItsAdminServer(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() {
-			done <- run(t.Context(), context.WithoutCancel(t.Context()), c, &b.logs, network{
+			done <- run(t.Context(), context.WithoutCancel(t.Context()), c, &b.logs, nil, network{
 				dial:   b.net.DialContext,
 				listen: func(context.Context, string) (net.Listener, error) { return l, nil },
 			})
