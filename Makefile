@@ -12,7 +12,7 @@ TOOLS := $(CACHE)/tools-$(TOOLS_KEY)
 # limit itself as a failure (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 20000x
 
-.PHONY: build test race chaos e2e fuzz fmt lint vulncheck ci
+.PHONY: build test race chaos e2e pipeline fuzz fmt lint vulncheck ci
 
 # Build the binaries into bin/.
 build:
@@ -37,6 +37,10 @@ chaos:
 # Run the tests on real parts, one package at a time, and fail instead of skipping.
 e2e:
 	USERSYNC_E2E=require go test $(RACE) -count=1 -p 1 -timeout 20m ./e2e/...
+
+# Run PostgreSQL, Debezium, Kafka, two workers and both vendors, to play with.
+pipeline:
+	go run ./e2e/pipeline/play
 
 # Run each fuzz target for FUZZTIME.
 fuzz:

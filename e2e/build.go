@@ -30,8 +30,8 @@ func BuildVendors(t testing.TB) string {
 }
 
 var (
-	worker  = sync.OnceValues(func() (string, error) { return build("usersync/cmd/usersync") })
-	vendors = sync.OnceValues(func() (string, error) { return build("usersync/e2e/vendors/usersync-vendors") })
+	worker  = sync.OnceValues(func() (string, error) { return Build("usersync/cmd/usersync") })
+	vendors = sync.OnceValues(func() (string, error) { return Build("usersync/e2e/vendors/usersync-vendors") })
 )
 
 func built(t testing.TB, once func() (string, error)) string {
@@ -43,10 +43,10 @@ func built(t testing.TB, once func() (string, error)) string {
 	return binary
 }
 
-// build builds a command of this module and returns the path of its binary. The
+// Build builds a command of this module and returns the path of its binary. The
 // binary lies in the cache under a name that belongs to this checkout, so that
 // test runs leave one file behind and not one each.
-func build(pkg string) (string, error) {
+func Build(pkg string) (string, error) {
 	root, err := cache.Dir()
 	if err != nil {
 		return "", err

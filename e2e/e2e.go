@@ -24,6 +24,7 @@ var packages = map[string]string{
 	"java":     "openjdk-17-jre-headless",
 	"mvn":      "maven",
 	"postgres": "postgresql",
+	"psql":     "postgresql-client",
 }
 
 // Require skips the test, or fails it under USERSYNC_E2E=require, unless all

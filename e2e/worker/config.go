@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 )
 
@@ -32,6 +33,21 @@ func defaults() Config {
 		c["destinations."+destination+".rate_limit"] = 0
 	}
 	return c
+}
+
+// File returns the configuration file of a worker that finds the vendors at urls, by
+// destination: the harness's defaults, over them d's configuration, and over that
+// more.
+func (d *Deployment) File(urls map[string]string, more Config) ([]byte, error) {
+	c := defaults()
+	c["kafka.brokers"] = d.Broker.Addrs()
+	for destination, url := range urls {
+		c["destinations."+destination+".base_url"] = url
+	}
+	maps.Copy(c, d.Config)
+	maps.Copy(c, more)
+	maps.DeleteFunc(c, func(_ string, value any) bool { return value == nil })
+	return c.file()
 }
 
 // file returns c as a configuration file. JSON is YAML.

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -77,15 +76,7 @@ type Worker struct {
 // Launch starts a worker and returns at once. It is ended with the test.
 func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 	t.Helper()
-	c := defaults()
-	c["kafka.brokers"] = d.Broker.Addrs()
-	for destination, url := range d.Vendors.URLs(name) {
-		c["destinations."+destination+".base_url"] = url
-	}
-	maps.Copy(c, d.Config)
-	maps.Copy(c, more)
-	maps.DeleteFunc(c, func(_ string, value any) bool { return value == nil })
-	text, err := c.file()
+	text, err := d.File(d.Vendors.URLs(name), more)
 	if err != nil {
 		t.Fatal(err)
 	}
