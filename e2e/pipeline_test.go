@@ -16,8 +16,8 @@ import (
 )
 
 // TestPipeline is the whole way of a user, with nothing made up but the vendors: a
-// table that has grown for years, read once and then followed while it changes, by
-// two workers. In the end both vendors hold what the table does.
+// table that has grown for years, read twice and followed while it changes, by two
+// workers. In the end both vendors hold what the table does.
 func TestPipeline(t *testing.T) {
 	const before, changes = 10_000, 3_000
 	p := pipeline.New(t, pipeline.Config{})
@@ -26,12 +26,19 @@ func TestPipeline(t *testing.T) {
 
 	a.insert(before)
 	began := time.Now()
-	if err := p.Capture(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	captured := make(chan error, 1)
+	go func() { captured <- p.Capture(t.Context(), nil) }()
 	first, second := d.Start(t, "first", nil), d.Start(t, "second", nil)
 	for i := range changes {
-		a.change(i) // the first of them while the snapshot is still being read
+		a.change(i) // also while the table is being read
+		if i == changes/2 {
+			if err := <-captured; err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	written := time.Now()
 	what := ""

@@ -136,9 +136,6 @@ func (w *Worker) configure(c Config, debezium string) error {
 // URL returns the base of the worker's REST API; it stays the same across restarts.
 func (w *Worker) URL() string { return "http://" + w.addr }
 
-// Log returns the path of the worker's log since its last start.
-func (w *Worker) Log() string { return w.process.Stdout() }
-
 // Restart starts the worker after Stop or Kill, and returns when it answers. Its
 // connectors go on some seconds later.
 func (w *Worker) Restart(ctx context.Context) error {

@@ -44,6 +44,19 @@ func TestDebezium(t *testing.T) {
 	r.exec(`insert into users values (3, 'After a restart of the connector')`)
 	r.wait("c 3 After a restart of the connector")
 
+	if err := r.connect.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.connect.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(`update users set full_name = 'After a stop' where id = 3`)
+	r.wait("u 3 After a stop")
+	others := func(change string) bool { return change != "c 3 After a restart of the connector" }
+	if n := len(slices.DeleteFunc(r.topic(), others)); n != 1 {
+		t.Errorf("a worker that was stopped left a change that was written %d times", n)
+	}
+
 	r.connect.Kill()
 	r.exec(`insert into users values (4, 'While it was down')`)
 	if err := r.connect.Restart(t.Context()); err != nil {

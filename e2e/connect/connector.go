@@ -23,6 +23,16 @@ type Status struct {
 // made it fail.
 type Part struct{ State, Trace string }
 
+// Failed returns why a connector or its task has failed, nil if neither has.
+func (s Status) Failed() error {
+	for _, p := range append(s.Tasks, s.Connector) {
+		if p.State == "FAILED" {
+			return fmt.Errorf("it failed: %s", p.Trace)
+		}
+	}
+	return nil
+}
+
 // Status returns how a connector does, as far as its worker knows: of a worker that
 // was killed it says what was last.
 func (w *Worker) Status(ctx context.Context, name string) (Status, error) {
@@ -109,16 +119,13 @@ func (w *Worker) await(ctx context.Context, name string, done func(Status) bool)
 		if err != nil {
 			return err
 		}
-		for _, p := range append(s.Tasks, s.Connector) {
-			if p.State == "FAILED" && !done(s) {
-				failed = fmt.Errorf("it failed: %s", p.Trace)
-				return nil
-			}
+		if done(s) {
+			return nil
 		}
-		if !done(s) {
-			return fmt.Errorf("it is %+v", s)
+		if failed = s.Failed(); failed != nil {
+			return nil
 		}
-		return nil
+		return fmt.Errorf("it is %+v", s)
 	})
 	return errors.Join(err, failed)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,6 +22,9 @@ const DeadLetters = "dead"
 
 // connector is the name of Debezium's connector.
 const connector = "users"
+
+// captureLimit is how long the snapshot of a large table may take.
+const captureLimit = 5 * time.Minute
 
 // Config says what pipeline to run; the zero value with a Dir is a good one.
 type Config struct {
@@ -115,17 +119,45 @@ func (p *Pipeline) start(ctx context.Context) error {
 }
 
 // Capture starts the connector, or gives it another configuration, and returns when
-// its task runs; Streaming says when its snapshot is done. What more names goes over
+// it has read the table and follows its changes. What more names goes over
 // connect.Debezium.
 func (p *Pipeline) Capture(ctx context.Context, more map[string]string) error {
 	p.config.Report("starting Debezium's connector")
-	return p.Connect.PutConnector(ctx, connector, connect.Debezium(p.Postgres, more))
+	ctx, cancel := context.WithTimeoutCause(ctx, captureLimit, fmt.Errorf("no snapshot within %v", captureLimit))
+	defer cancel()
+	config := connect.Debezium(p.Postgres, more)
+	if err := p.Connect.PutConnector(ctx, connector, config); err != nil {
+		return err
+	}
+	for tick := time.Tick(50 * time.Millisecond); ; {
+		streaming, err := p.Postgres.Streaming(ctx, config["slot.name"])
+		if streaming || err != nil {
+			return err
+		}
+		s, err := p.Connect.Status(ctx, connector)
+		if err != nil {
+			return err
+		}
+		if err := s.Failed(); err != nil {
+			return fmt.Errorf("connector %s: %w", connector, err)
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return fmt.Errorf("connector %s: %w", connector, context.Cause(ctx))
+		}
+	}
 }
 
-// Streaming reports whether the connector has read the table and follows its
-// changes.
-func (p *Pipeline) Streaming(ctx context.Context) (bool, error) {
-	return p.Postgres.Streaming(ctx, connect.Slot)
+// Snapshot asks the connector to read the table once more while it goes on with the
+// changes, and returns at once.
+func (p *Pipeline) Snapshot(ctx context.Context) error {
+	_, err := p.Postgres.DB.Exec(ctx, "insert into "+connect.Signals+" values (gen_random_uuid(), "+
+		"'execute-snapshot', '{\"data-collections\": [\"public.users\"]}')")
+	if err != nil {
+		return fmt.Errorf("ask for a snapshot: %w", err)
+	}
+	return nil
 }
 
 // Close ends everything that was started. The directory stays.

@@ -92,6 +92,32 @@ func TestKillEndsAFrozenProcess(t *testing.T) {
 	p.Kill() // twice is fine
 }
 
+func TestReadyWaitsForItsCheck(t *testing.T) {
+	p := start(t, "sleep")
+	asked := 0
+	if err := p.Ready(t.Context(), func(context.Context) error {
+		if asked++; asked < 3 {
+			return errors.New("not yet")
+		}
+		return nil
+	}); err != nil || asked != 3 {
+		t.Errorf("Ready = %v after %d checks", err, asked)
+	}
+
+	late, last := errors.New("too late"), errors.New("not yet")
+	never := func(context.Context) error { return last }
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, late)
+	defer cancel()
+	if err := p.Ready(ctx, never); !errors.Is(err, late) || !errors.Is(err, last) {
+		t.Errorf("Ready = %v, want the context's cause and what the check said", err)
+	}
+
+	err := start(t, "speak").Ready(t.Context(), never)
+	if err == nil || !strings.Contains(err.Error(), "exit status 7") || !strings.Contains(err.Error(), "out err") {
+		t.Errorf("Ready = %v, want how the process ended and what it said", err)
+	}
+}
+
 func TestStartReportsAMissingProgram(t *testing.T) {
 	_, err := process.Start(process.Command{Name: "none", Path: "/nonexistent", Logs: t.TempDir()})
 	if !errors.Is(err, os.ErrNotExist) {
