@@ -28,6 +28,9 @@ type note struct {
 	// Unsure is when the last call with an unknown outcome can no longer be
 	// applied; zero if there is none.
 	Unsure time.Time
+	// Control holds the users to whom a control call may come to be applied: what it
+	// repeats lies below the commit, so the next owner does not know of it.
+	Control buckets
 }
 
 const noteFormat = "usersync/1"
@@ -40,6 +43,9 @@ func (n note) String() string {
 	}
 	if !n.Unsure.IsZero() {
 		s += " unsure=" + strconv.FormatInt(n.Unsure.UnixMilli(), 10)
+	}
+	if n.Control != (buckets{}) {
+		s += " control=" + n.Control.String()
 	}
 	return s
 }
@@ -65,6 +71,8 @@ func parseNote(s string) (n note, ok bool) {
 			var ms int64
 			ms, err = strconv.ParseInt(value, 10, 64)
 			n.Unsure = time.UnixMilli(ms)
+		case "control":
+			n.Control, err = parseBuckets(value)
 		}
 		if err != nil {
 			return note{}, false
@@ -98,7 +106,8 @@ type committer struct {
 type commitAnswer struct {
 	sent  time.Time
 	parts []PartitionCommit
-	ends  []int64 // up to where calls may be made once parts are accepted
+	ends  []int64    // up to where calls may be made once parts are accepted
+	named [][]string // users to whom control calls may be made then
 	codes map[TopicPartition]kafka.Error
 	err   error
 }
@@ -108,9 +117,9 @@ func (c *committer) wait(now time.Time) time.Duration {
 	return commitEvery - now.Sub(c.lastSent)
 }
 
-// send commits the partitions that moved, or all. It reports whether there was
-// anything to send.
-func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all, drained bool, unsure func(*owned) time.Time) bool {
+// send commits the partitions that moved, or all, each with its note and the users
+// that it names for control calls. It reports whether there was anything to send.
+func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all bool, note func(*owned) (note, []string)) bool {
 	a := commitAnswer{sent: now}
 	for _, p := range parts {
 		offset := max(p.front.offset(), p.committed)
@@ -120,12 +129,10 @@ func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all
 		case !all && offset == p.committed && p.end-p.front.position > headroom/2:
 			continue
 		}
-		n := p.note(now)
-		if drained {
-			n = p.lastNote(now, unsure(p))
-		}
+		n, named := note(p)
 		a.parts = append(a.parts, PartitionCommit{TopicPartition: p.TopicPartition, Offset: offset, Metadata: n.String()})
 		a.ends = append(a.ends, p.front.position+headroom)
+		a.named = append(a.named, named)
 	}
 	if len(a.parts) == 0 {
 		return false

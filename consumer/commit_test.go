@@ -28,6 +28,9 @@ func TestNoteRoundTrip(t *testing.T) {
 		if rapid.Bool().Draw(t, "unsure") {
 			want.Unsure = time.UnixMilli(rapid.Int64Range(1, 1<<42).Draw(t, "until"))
 		}
+		for _, bucket := range rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "control") {
+			want.Control.add(bucket)
+		}
 		got, ok := parseNote(want.String())
 		if !ok || got != want {
 			t.Fatalf("%q is read as %+v, %v; want %+v", want, got, ok, want)
@@ -48,6 +51,8 @@ func TestForeignMetadata(t *testing.T) {
 		"usersync/1 end=x born=1":    false,
 		"usersync/1 end=5 born=":     false,
 		"usersync/1 unsure=soon":     false,
+		"usersync/1 end=5 control=":  false,
+		"usersync/1 control=3f,100":  false,
 		"usersync/1 end=5 born=1 x":  true,
 		" usersync/1\tend=5  born=1": true,
 	} {
@@ -60,7 +65,7 @@ func TestForeignMetadata(t *testing.T) {
 // FuzzParseNote: any group tool can write any metadata.
 func FuzzParseNote(f *testing.F) {
 	f.Add("")
-	f.Add("usersync/1 end=10000 born=3 drained unsure=1772323200000")
+	f.Add("usersync/1 end=10000 born=3 drained unsure=1772323200000 control=3f,a0")
 	f.Fuzz(func(t *testing.T, s string) {
 		n, ok := parseNote(s)
 		if !ok {
@@ -69,7 +74,7 @@ func FuzzParseNote(f *testing.F) {
 			}
 			return
 		}
-		if again, ok := parseNote(n.String()); !ok || !again.Unsure.Equal(n.Unsure) || again.End != n.End || again.Born != n.Born || again.Drained != n.Drained {
+		if again, ok := parseNote(n.String()); !ok || !again.Unsure.Equal(n.Unsure) || again.End != n.End || again.Born != n.Born || again.Drained != n.Drained || again.Control != n.Control {
 			t.Errorf("%+v, then %+v", n, again)
 		}
 	})
@@ -204,7 +209,7 @@ func TestCommitterSends(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var r requests
 			c := committer{request: r.commit, group: "g", id: 7, member: "m", answers: make(chan commitAnswer, 1)}
-			sent := c.send(t.Context(), time.Now(), []*owned{test.part}, test.all, false, nil)
+			sent := c.send(t.Context(), time.Now(), []*owned{test.part}, test.all, func(p *owned) (note, []string) { return p.note(time.Now()), nil })
 			if sent != (test.want != nil) || c.pending != sent {
 				t.Fatalf("sent %v, pending %v, want %v", sent, c.pending, test.want)
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"usersync/metrics"
+	usync "usersync/sync"
 )
 
 // TestLeaseIsHalfASession: calls may start only as long as no other member can
@@ -88,10 +89,10 @@ func TestLeaseRunsFromTheSending(t *testing.T) {
 		tp := TopicPartition{"users", 0}
 		g := &generation{
 			Config: &Config{Metrics: metrics.New(nil).For("test")}, p: NewPipeline(Config{Metrics: metrics.New(nil).For("test")}),
-			gen: &kafka.Generation{}, byName: map[TopicPartition]*owned{tp: {TopicPartition: tp}}, lease: lease{length: 20 * time.Second},
+			lane: usync.NewLane(usync.LaneConfig{}), gen: &kafka.Generation{}, byName: map[TopicPartition]*owned{tp: {TopicPartition: tp}}, lease: lease{length: 20 * time.Second},
 		}
 		answer := commitAnswer{
-			sent: time.Now(), parts: []PartitionCommit{{TopicPartition: tp}}, ends: []int64{headroom},
+			sent: time.Now(), parts: []PartitionCommit{{TopicPartition: tp}}, ends: []int64{headroom}, named: [][]string{nil},
 			codes: map[TopicPartition]kafka.Error{tp: 0},
 		}
 		time.Sleep(15 * time.Second)

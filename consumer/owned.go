@@ -23,6 +23,8 @@ type owned struct {
 	// applied until doubtUntil.
 	doubtEnd   int64
 	doubtUntil time.Time
+	// Until then, one of its control calls may be applied to a user of these.
+	suspects buckets
 
 	// The last owner made no call for a change at or above reach.
 	reach   int64
@@ -46,9 +48,9 @@ func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) 
 	case !ok: // written by another tool: nothing is known of the last owner
 		p.doubtEnd, p.reach = math.MaxInt64, math.MaxInt64
 	case !n.Drained:
-		p.doubtEnd = n.End
+		p.doubtEnd, p.suspects = n.End, n.Control
 	case n.Unsure.After(now): // no further off than what an unclean end would mean
-		p.doubtEnd = n.End
+		p.doubtEnd, p.suspects = n.End, n.Control
 		if n.Unsure.Before(p.doubtUntil) {
 			p.doubtUntil = n.Unsure
 		}
@@ -59,7 +61,7 @@ func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) 
 // note is what the next owner has to know if this one does not come to an end of
 // its own.
 func (p *owned) note(now time.Time) note {
-	n := note{End: p.front.position + headroom, Born: p.born}
+	n := note{End: p.front.position + headroom, Born: p.born, Control: p.suspected(now)}
 	if p.inDoubt(now) {
 		n.End = max(n.End, p.doubtEnd)
 	}
@@ -69,12 +71,12 @@ func (p *owned) note(now time.Time) note {
 // lastNote is what the next owner has to know when the calls of this one have
 // all ended; unsure is until when one of them may still be applied.
 func (p *owned) lastNote(now, unsure time.Time) note {
-	n := note{End: max(p.end, p.front.position), Born: p.born, Drained: true, Unsure: unsure}
+	n := note{End: max(p.end, p.front.position), Born: p.born, Drained: true, Unsure: unsure, Control: p.suspected(now)}
 	if p.inDoubt(now) {
 		n.End = max(n.End, p.doubtEnd)
-		if p.doubtUntil.After(unsure) {
-			n.Unsure = p.doubtUntil
-		}
+	}
+	if (p.inDoubt(now) || n.Control != buckets{}) && p.doubtUntil.After(unsure) {
+		n.Unsure = p.doubtUntil
 	}
 	return n
 }
@@ -83,6 +85,15 @@ func (p *owned) lastNote(now, unsure time.Time) note {
 // has not read yet: its successor has to doubt it as well.
 func (p *owned) inDoubt(now time.Time) bool {
 	return p.doubtUntil.After(now) && p.front.position < p.doubtEnd
+}
+
+// suspected is who is suspect still: also whom this owner has not delivered yet,
+// for its successor may.
+func (p *owned) suspected(now time.Time) buckets {
+	if p.doubtUntil.After(now) {
+		return p.suspects
+	}
+	return buckets{}
 }
 
 // possibly is until when a former owner's call for the change at offset may be applied.

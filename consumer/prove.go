@@ -21,7 +21,12 @@ func (g *generation) prove(now time.Time) {
 	all := now.Sub(g.commit.lastAll) >= proveEvery || !g.lease.valid()
 	wanted := false
 	for _, p := range g.parts {
-		wanted = wanted || !p.halted && p.front.position+headroom/2 >= p.end && p.end > 0
+		if p.halted {
+			continue
+		}
+		_, announced := g.lane.Controls(p.at(0))
+		all = all || !announced
+		wanted = wanted || !announced || p.front.position+headroom/2 >= p.end && p.end > 0
 	}
 	since := now.Sub(g.commit.lastSent)
 	switch {
@@ -35,9 +40,22 @@ func (g *generation) prove(now time.Time) {
 
 // sendCommit sends a commit, if there is anything to commit.
 func (g *generation) sendCommit(now time.Time, all, drained bool) bool {
+	var doubts map[usync.Position]time.Time
+	if drained {
+		doubts = g.lane.Doubts()
+	}
 	// Not derived from the generation: a drain commits after its end.
-	return g.commit.send(context.WithoutCancel(g.callCtx), now, g.parts, all, drained,
-		func(p *owned) time.Time { return g.lane.Doubt(usync.Position{Topic: p.Topic, Partition: p.Partition}) })
+	return g.commit.send(context.WithoutCancel(g.callCtx), now, g.parts, all, func(p *owned) (note, []string) {
+		n := p.note(now)
+		if drained {
+			n = p.lastNote(now, doubts[p.at(0)])
+		}
+		users, _ := g.lane.Controls(p.at(0))
+		for _, user := range users {
+			n.Control.add(bucketOf(user))
+		}
+		return n, users
+	})
 }
 
 // answered takes the coordinator's answer to a commit, each partition's by itself.
@@ -62,6 +80,7 @@ func (g *generation) answered(a commitAnswer) {
 		switch code {
 		case 0:
 			p.committed, p.end = max(p.committed, c.Offset), max(p.end, a.ends[i])
+			g.lane.Announced(a.named[i])
 			g.lease.renew(a.sent)
 			m.Commits.Success.Inc()
 			m.LastCommit.Set(float64(time.Now().UnixMilli()) / 1000)

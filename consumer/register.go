@@ -96,6 +96,9 @@ func (g *generation) submit(now time.Time, p *owned, e *decoded) {
 		p.front.advance(e.offset + 1)
 	default:
 		g.Metrics.Events.Decoded(e.event.Op)
+		if suspects := p.suspected(now); suspects.has(bucketOf(e.event.Change.User)) {
+			g.lane.Suspect(e.event.Change.User, p.doubtUntil)
+		}
 		g.lane.Submit(now, e.event.Change, p.front.hold(e.offset), p.possibly(e.offset))
 	}
 }

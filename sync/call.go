@@ -82,8 +82,8 @@ func (l *Lane) probe(now time.Time) *Call {
 	}
 	for {
 		var u *user
-		if l.fresh.len() == 0 && l.controls() {
-			u = l.controlUser()
+		if p := l.nextControl(now); p != nil && l.fresh.len() == 0 {
+			u = l.expose(p)
 		} else if u = l.pop(true); u == nil {
 			return nil
 		}
@@ -93,18 +93,6 @@ func (l *Lane) probe(now time.Time) *Call {
 			return c
 		}
 	}
-}
-
-// controls reports whether it is the control call's turn among the probes. When
-// nobody is left to be tried, letters may still wait for the lane to be let go.
-func (l *Lane) controls() bool {
-	if !l.blame.held || len(l.control) == 0 {
-		return false
-	}
-	if l.active == 0 {
-		return l.release.waiting > 0
-	}
-	return l.blame.turn
 }
 
 // start begins the attempt whose turn it is, unless the change needs no call,
@@ -201,14 +189,17 @@ func (l *Lane) unsure(now time.Time, u *user, p *pending, code string) {
 	u.fence, u.unsure = now.Add(l.cfg.Timeout), p
 	if p.control {
 		u.last = p // what the destination held before: only something newer is worth a confirm call
+		l.alarms.set(u.fence, u)
 	}
-	l.addDoubt(u, p, p.payload.Body, now.Add(l.cfg.Retry.ConfirmAfter))
+	p.doubt = l.addDoubt(u, p.payload.Body, now.Add(l.cfg.Retry.ConfirmAfter))
 }
 
 // delivered notes that the destination holds the change.
 func (l *Lane) delivered(now time.Time, c *Call) {
 	u, p := c.user, c.pending
-	l.blame.succeeded(u.id, c.start)
+	if l.blame.succeeded(u.id, c.start) {
+		l.unannounce()
+	}
 	l.limit.succeeded(now)
 	if tookBack(&u.fault, p) {
 		l.blame.believed[u.fault.judged] = now.Add(doubted)
@@ -230,6 +221,7 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 	}
 	if len(u.doubts) > 0 {
 		u.last, u.lastAt = p, c.Started
+		u.anchor(p)
 	}
 	if u.next != nil {
 		u.next.change.FillFrom(&p.change) // what an event leaves out has not changed
@@ -266,12 +258,9 @@ func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
 
 // succeed puts a newer change in the place of one that was not delivered.
 func (l *Lane) succeed(u *user) {
-	if u.next == nil || l.frozen(u) && u.next.change.Op != Delete {
-		return
+	if u.next != nil && (!l.frozen(u) || u.next.change.Op == Delete) {
+		l.overtake(u)
 	}
-	p := u.next
-	u.next = nil
-	l.replace(u, p)
 }
 
 // State names what keeps the lane from running, as metrics do, and the code of

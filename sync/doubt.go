@@ -20,31 +20,54 @@ import (
 //	70  the doubt about v1 ends: v2 was delivered since and differs, so it is sent again
 //
 // Until then the place of v1 is held, so that a new owner reads v1 and v2 again
-// and has the same doubt.
+// and has the same doubt. What was settled before it was sent, by a control call
+// or by a former owner's, has no place: then that of v2 is held.
 type doubt struct {
-	body   []byte
+	body   []byte // nil: not known, and different from all others
 	until  time.Time
 	places []place
 	open   bool
 }
 
 // addDoubt records that body may be applied to u until the given time.
-func (l *Lane) addDoubt(u *user, p *pending, body []byte, until time.Time) {
+func (l *Lane) addDoubt(u *user, body []byte, until time.Time) *doubt {
 	for _, d := range u.doubts {
 		if bytes.Equal(d.body, body) {
 			if until.After(d.until) {
 				d.until = until
 				l.alarms.set(until, u)
 			}
-			p.doubt = d
-			return
+			return d
 		}
 	}
 	d := &doubt{body: body, until: until, open: true}
 	u.doubts = append(u.doubts, d)
-	p.doubt = d
 	l.open++
 	l.alarms.set(until, u)
+	return d
+}
+
+// Suspect notes that a former owner's control call may be applied to a user, a
+// change of whom is submitted next, until the given time. Nobody knows what it
+// says, so whatever is delivered before is then sent again.
+func (l *Lane) Suspect(id string, until time.Time) {
+	u := l.users[id]
+	if u == nil {
+		u = &user{id: id}
+		l.users[id] = u
+	}
+	l.addDoubt(u, nil, until)
+}
+
+// anchor hands p's place, now that p is delivered, to the longest doubt without
+// one, unless p has a longer one already: a new owner has to begin at p or below
+// to read it, and to confirm it if this one does not come to that.
+func (u *user) anchor(p *pending) {
+	for _, d := range u.doubts {
+		if len(d.places) == 0 && (p.doubt == nil || d.until.After(p.doubt.until)) {
+			p.doubt = d
+		}
+	}
 }
 
 // endDoubts closes the doubts of u whose time is over and, where it has to,
@@ -67,9 +90,12 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 		}
 		return true
 	})
-	if confirm && u.cur == nil {
+	switch {
+	case confirm && u.cur == nil:
 		l.confirm(now, u, places)
-	} else {
+	case u.cur != nil && u.cur.confirm: // for an earlier doubt, maybe without a place
+		u.cur.places = append(u.cur.places, places...)
+	default:
 		// A change that still waits is sent after the doubt's end: it confirms.
 		releaseAll(places)
 	}
@@ -90,16 +116,20 @@ func (l *Lane) confirm(now time.Time, u *user, places []place) {
 	l.enqueue(u)
 }
 
-// Doubt returns the end of the latest open doubt of a user with a place in the
-// partition of at, or zero: what the next owner has to know.
-func (l *Lane) Doubt(at Position) time.Time {
-	var until time.Time
+// Doubts returns, for each partition with a place of a user in doubt, when the
+// last of these doubts ends: what the next owner has to know. The offset in the
+// keys is 0.
+func (l *Lane) Doubts() map[Position]time.Time {
+	ends := make(map[Position]time.Time)
 	for _, u := range l.users {
 		for _, d := range u.doubts {
-			if d.until.After(until) && u.inPartition(at) {
-				until = d.until
+			for _, at := range u.partitions() {
+				at.Offset = 0
+				if d.until.After(ends[at]) {
+					ends[at] = d.until
+				}
 			}
 		}
 	}
-	return until
+	return ends
 }

@@ -114,14 +114,14 @@ func TestDoubtHoldsThePlace(t *testing.T) {
 	if w.frontier() != 0 {
 		t.Errorf("the frontier is at %d while v1 may land", w.frontier())
 	}
-	if got, want := w.lane.Doubt(at), lost.Add(laneConfig.Retry.ConfirmAfter); !got.Equal(want) {
+	if got, want := w.lane.Doubts()[at], lost.Add(laneConfig.Retry.ConfirmAfter); !got.Equal(want) {
 		t.Errorf("in doubt until %v, want %v", got, want)
 	}
-	if got := w.lane.Doubt(Position{Topic: "users", Partition: 1}); !got.IsZero() {
+	if got := w.lane.Doubts()[Position{Topic: "users", Partition: 1}]; !got.IsZero() {
 		t.Errorf("another partition is in doubt until %v", got)
 	}
 	w.run(laneConfig.Retry.ConfirmAfter)
-	if got := w.lane.Doubt(at); !got.IsZero() {
+	if got := w.lane.Doubts()[at]; !got.IsZero() {
 		t.Errorf("in doubt until %v after the end", got)
 	}
 	w.settled(t)
@@ -136,7 +136,7 @@ func TestDoubtBeforeDelivery(t *testing.T) {
 	other := Position{Topic: "users", Partition: 7}
 	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: map[string]any{"v": "v2"}, Position: other}, testHold{w, -1, 0}, time.Time{})
 	for _, at := range []Position{{Topic: "users"}, other} {
-		if w.lane.Doubt(at).IsZero() {
+		if w.lane.Doubts()[at].IsZero() {
 			t.Errorf("partition %d is not in doubt", at.Partition)
 		}
 	}
@@ -185,7 +185,7 @@ func TestInheritedDoubt(t *testing.T) {
 	}
 	until := w.now.Add(30 * time.Second)
 	w.submit(until, 3)
-	w.late = append(w.late, landing{w.now.Add(20 * time.Second), "u0", "v1", false})
+	w.late = append(w.late, landing{w.now.Add(20 * time.Second), "u0", "v1"})
 	w.run(25 * time.Second)
 	if w.frontier() != 0 {
 		t.Errorf("the frontier is at %d while a former owner's call may land", w.frontier())

@@ -85,11 +85,7 @@ func (l *Lane) withdraw(u *user) {
 func (l *Lane) pardon(letter *Letter) {
 	u := letter.user
 	l.release.pardon(letter)
-	if u.next != nil {
-		p := u.next
-		u.next = nil
-		l.replace(u, p)
-	}
+	l.overtake(u)
 	u.cur.retrial, u.cur.attempts = true, 0
 	l.enqueue(u)
 }
@@ -165,47 +161,6 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	u.letter = nil
 	l.forgive(u)
 	l.settle(now, u)
-}
-
-// controls is how many delivered payloads are remembered, each of another user.
-const controls = 4
-
-// remember keeps a delivered payload to compare with.
-func (l *Lane) remember(u *user, p *pending) {
-	if u.next != nil {
-		return
-	}
-	l.forgetControl(u.id)
-	if len(l.control) == controls {
-		l.control = l.control[:controls-1]
-	}
-	l.control = slices.Insert(l.control, 0, &pending{change: p.change, payload: p.payload, control: true})
-}
-
-// forgetControl forgets a payload that is no longer the newest of its user.
-func (l *Lane) forgetControl(id string) {
-	l.control = slices.DeleteFunc(l.control, func(p *pending) bool { return p.change.User == id })
-}
-
-// controlUser gives the newest remembered payload the slot of its user. That
-// user has nothing newer, or the payload would be forgotten.
-func (l *Lane) controlUser() *user {
-	l.m.Lane.ControlCalls.Inc()
-	p := *l.control[0]
-	u := l.users[p.change.User]
-	if u == nil {
-		u = &user{id: p.change.User, at: p.change.Position}
-		l.users[u.id] = u
-	}
-	u.cur = &p
-	return u
-}
-
-// endControl frees the user's slot.
-func (l *Lane) endControl(now time.Time, u *user) {
-	u.cur = nil
-	l.become(u, idle)
-	l.promote(now, u)
 }
 
 // invalid reads a mapper's error.

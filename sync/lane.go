@@ -53,6 +53,7 @@ type Lane struct {
 	release release
 	bad     undecodable
 	control []*pending // the last delivered payloads, newest first, of different users
+	exposed []*pending // control calls that are in flight or in doubt: see control.go
 }
 
 // NewLane returns an empty lane.
@@ -102,7 +103,7 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 	p := &pending{change: c, places: []place{{c.Position, hold}}, heap: c.Heap(), since: now, source: c.Source}
 	if possibly.After(now) && c.Op != Delete {
 		if payload, _, err := l.cfg.Mapper.Payload(&c); err == nil {
-			l.addDoubt(u, p, payload.Body, possibly)
+			p.doubt = l.addDoubt(u, payload.Body, possibly)
 		}
 	}
 	l.arrive(u, p)
@@ -147,6 +148,15 @@ func (l *Lane) replaceable(u *user, p *pending) bool {
 func (l *Lane) replace(u *user, p *pending) {
 	l.supersede(u.cur, p)
 	u.cur = p
+}
+
+// overtake puts the newer change of u, if there is one, in the place of the
+// current one.
+func (l *Lane) overtake(u *user) {
+	if p := u.next; p != nil {
+		u.next = nil
+		l.replace(u, p)
+	}
 }
 
 // supersede lets p stand for older as well.
@@ -211,7 +221,7 @@ func (l *Lane) Wake(now time.Time) time.Time {
 	if !l.blame.held || l.release.latched {
 		wake = earliest(wake, l.release.wake())
 	}
-	if l.fresh.len()+l.again.len() == 0 && !l.controls() || l.inflight >= l.cfg.Concurrency {
+	if l.fresh.len()+l.again.len() == 0 && l.nextControl(now) == nil || l.inflight >= l.cfg.Concurrency {
 		return wake
 	}
 	start := now.Add(l.limit.wait(now))

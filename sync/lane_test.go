@@ -79,7 +79,7 @@ func TestLaneConverges(t *testing.T) {
 				w.run(time.Duration(draw("seconds", 90)) * time.Second)
 			case 2:
 				if draw("kill", 3) == 0 {
-					w.kill(func(*flight) time.Duration {
+					w.kill(draw("accepted", 2) == 0, func(*flight) time.Duration {
 						return time.Duration(draw("landing", 61)-1) * time.Second
 					})
 				}

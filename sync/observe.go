@@ -19,7 +19,8 @@ func (l *Lane) Drop() {
 		}
 		l.users[id] = &user{id: id, at: u.at, fault: u.fault}
 	}
-	l.fresh, l.again, l.alarms, l.control = fifo{}, fifo{}, nil, nil
+	l.fresh, l.again, l.alarms = fifo{}, fifo{}, nil
+	l.control, l.exposed = nil, nil
 	l.active, l.bytes, l.open = 0, 0, 0
 	l.release = release{Release: l.release.Release, written: l.release.written, failing: l.release.failing}
 	l.bad = newUndecodable()

@@ -1,9 +1,6 @@
 package sync
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Hold is a place in what may be committed: as long as it is not released, the
 // offset of its change, and all above it, are not.
@@ -28,8 +25,10 @@ type pending struct {
 	charged  int    // of those, failures shown to be this change's own
 	retrial  bool   // it is to be sent once more, whatever was known before
 	confirm  bool   // a delivered payload, sent once more: see doubt.go
-	control  bool   // a delivered payload, sent to have someone to compare with: see blame.go
-	doubt    *doubt // the newest attempt whose outcome is unknown
+	control  bool   // a delivered payload, sent to have someone to compare with: see control.go
+	doubt    *doubt // of an attempt whose outcome is unknown: p's place passes to it
+
+	announced bool // of a remembered payload: the next owner would know of a call
 }
 
 // absorb lets p stand for older, a change of the same user that was not
@@ -119,13 +118,22 @@ func (u *user) newest() *pending {
 	return u.cur
 }
 
-// inPartition reports whether a new owner of at's partition would meet u.
-func (u *user) inPartition(at Position) bool {
-	there := func(pl place) bool { return pl.at.SamePartition(at) }
-	for _, p := range []*pending{u.cur, u.next} {
-		if p != nil && slices.ContainsFunc(p.places, there) {
-			return true
+// partitions lists those whose new owner would meet u, some more than once; the
+// offsets mean nothing.
+func (u *user) partitions() []Position {
+	all := []Position{u.at}
+	add := func(places []place) {
+		for _, pl := range places {
+			all = append(all, pl.at)
 		}
 	}
-	return u.at.SamePartition(at) || slices.ContainsFunc(u.doubts, func(d *doubt) bool { return slices.ContainsFunc(d.places, there) })
+	for _, p := range []*pending{u.cur, u.next} {
+		if p != nil {
+			add(p.places)
+		}
+	}
+	for _, d := range u.doubts {
+		add(d.places)
+	}
+	return all
 }

@@ -21,6 +21,13 @@ type world struct {
 	floor map[int]int // places held of each offset, of the lane in use
 	owner int         // which lane it is: places of former ones mean nothing
 
+	sent      *commit       // not answered yet
+	accepts   time.Duration // how long a commit takes
+	answered  time.Time
+	committed commit
+	suspects  []string // whom the former owner named
+	suspected time.Time
+
 	flights []*flight
 	late    []landing
 	letters []*Letter
@@ -46,10 +53,16 @@ type flight struct {
 }
 
 type landing struct {
-	at      time.Time
-	user    string
-	body    string
-	control bool
+	at   time.Time
+	user string
+	body string
+}
+
+// commit is what the next owner will know.
+type commit struct {
+	offset   int
+	controls []string
+	suspects []string // inherited
 }
 
 type testHold struct {
@@ -95,7 +108,8 @@ var laneConfig = LaneConfig{
 func newWorld() *world {
 	w := &world{
 		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), holds: map[string]string{}, floor: map[int]int{},
-		answer: func(*Call) reply { return reply{takes: 20 * time.Millisecond, applied: true} },
+		accepts: 50 * time.Millisecond,
+		answer:  func(*Call) reply { return reply{takes: 20 * time.Millisecond, applied: true} },
 	}
 	w.newLane()
 	return w
@@ -140,13 +154,42 @@ func (w *world) submit(possibly time.Time, end int) {
 		if w.read >= end {
 			possibly = time.Time{}
 		}
+		if slices.Contains(w.suspects, c.User) && w.suspected.After(w.now) {
+			w.lane.Suspect(c.User, w.suspected)
+		}
 		w.lane.Submit(w.now, c, testHold{w, w.owner, w.read}, possibly)
+	}
+}
+
+// note is the commit of this moment.
+func (w *world) note() commit {
+	c := commit{offset: w.frontier()}
+	c.controls, _ = w.lane.Controls(Position{Topic: "users"})
+	if w.suspected.After(w.now) {
+		c.suspects = w.suspects
+	}
+	return c
+}
+
+// commit sends what has changed since the last commit, one at a time.
+func (w *world) commit() {
+	if w.sent != nil && w.answered.After(w.now) {
+		return
+	}
+	if w.sent != nil {
+		w.committed, w.sent = *w.sent, nil
+		w.lane.Announced(w.committed.controls)
+	}
+	next := w.note()
+	if next.offset != w.committed.offset || !slices.Equal(next.controls, w.committed.controls) || !slices.Equal(next.suspects, w.committed.suspects) {
+		w.sent, w.answered = &next, w.now.Add(w.accepts)
 	}
 }
 
 // turn lets everything happen that can happen now.
 func (w *world) turn() {
 	w.submit(time.Time{}, 0)
+	w.commit()
 	for c := w.lane.Next(w.now); c != nil; c = w.lane.Next(w.now) {
 		for _, f := range w.flights {
 			if f.call.user.id == c.user.id && f.call.Started.Add(f.reply.takes).After(w.now) {
@@ -156,7 +199,7 @@ func (w *world) turn() {
 		r := w.answer(c)
 		w.flights = append(w.flights, &flight{c, r, w.now.Add(r.takes)})
 		if r.lands > 0 {
-			w.late = append(w.late, landing{w.now.Add(r.lands), c.user.id, string(c.Payload.Body), c.pending.control})
+			w.late = append(w.late, landing{w.now.Add(r.lands), c.user.id, string(c.Payload.Body)})
 		}
 	}
 	for l := w.lane.Letter(w.now); l != nil; l = w.lane.Letter(w.now) {
@@ -176,6 +219,9 @@ func (w *world) step(until time.Time) bool {
 	}
 	for _, l := range w.late {
 		next = earliest(next, l.at)
+	}
+	if w.sent != nil {
+		next = earliest(next, w.answered)
 	}
 	if wake := w.lane.Wake(w.now); !wake.IsZero() {
 		next = earliest(next, wake)
@@ -220,23 +266,51 @@ func (w *world) run(d time.Duration) {
 }
 
 // kill loses the lane with everything it knew. A call in flight is applied at
-// land, if it is to be applied. The new owner reads from the frontier on.
-//
-// A control call repeats a change that is settled, so a new owner cannot know of
-// it: one that is on the wire when its worker is killed is the case that the
-// guarantees name as not covered, and is not applied here.
-func (w *world) kill(land func(*flight) time.Duration) {
-	w.late = slices.DeleteFunc(w.late, func(l landing) bool { return l.control })
-	for _, f := range w.flights {
-		if d := land(f); d >= 0 && f.reply.lands == 0 && !f.call.pending.control {
+// land, if it is to be applied. A commit that was not answered counts if it is
+// accepted. The new owner knows the last commit, and reads from there on.
+func (w *world) kill(accepted bool, land func(*flight) time.Duration) {
+	w.cut(land)
+	if w.sent != nil && accepted {
+		w.committed = *w.sent
+	}
+	w.inherit(w.now.Add(laneConfig.Retry.ConfirmAfter))
+}
+
+// drain ends the lane, not waiting for calls in flight, which are applied at land.
+// The last commit tells the new owner of all doubts.
+func (w *world) drain(land func(*flight) time.Duration) {
+	for _, f := range w.cut(land) {
+		w.lane.Done(w.now, f.call, &CallError{Verdict: Failed, Code: "cancelled", Ambiguous: true})
+	}
+	until := w.lane.Doubts()[Position{Topic: "users"}]
+	w.committed = w.note()
+	if len(w.committed.suspects) > 0 && w.suspected.After(until) {
+		until = w.suspected
+	}
+	w.inherit(until)
+}
+
+// cut forgets the calls in flight, and returns them.
+func (w *world) cut(land func(*flight) time.Duration) []*flight {
+	cut := w.flights
+	w.flights = nil
+	for _, f := range cut {
+		if d := land(f); d >= 0 && f.reply.lands == 0 {
 			w.late = append(w.late, landing{at: f.call.Started.Add(d), user: f.call.user.id, body: string(f.call.Payload.Body)})
 		}
 	}
-	w.flights = nil
-	from, end := w.frontier(), w.read+10_000
+	return cut
+}
+
+// inherit starts a new lane, which knows the last commit and doubts until the
+// given time.
+func (w *world) inherit(until time.Time) {
+	w.sent = nil
+	end := w.read + 10_000
+	w.suspects, w.suspected = slices.Concat(w.committed.controls, w.committed.suspects), until
 	w.newLane()
-	w.read = from
-	w.submit(w.now.Add(laneConfig.Retry.ConfirmAfter), end)
+	w.read = w.committed.offset
+	w.submit(until, end)
 }
 
 // want is the newest value of each user that has one.
