@@ -150,7 +150,7 @@ func (c *Client) Metadata(ctx context.Context, topics []string) (map[string][]Pa
 		case kafka.UnknownTopicOrPartition:
 			continue
 		default:
-			return nil, fmt.Errorf("metadata of topic %q: %w", t.Name, kafka.Error(t.ErrorCode))
+			return nil, fmt.Errorf("metadata: %w", denied("topic", t.Name, "Describe", fmt.Errorf("topic %s: %w", t.Name, kafka.Error(t.ErrorCode))))
 		}
 		infos := make([]PartitionInfo, len(t.Partitions))
 		for i, p := range t.Partitions {

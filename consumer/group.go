@@ -140,6 +140,7 @@ func (p *Pipeline) member(ctx, hard context.Context, topics []string) error {
 			break
 		}
 		if err != nil {
+			err = denied("group", p.cfg.Group, "Read", err)
 			p.missing(fmt.Errorf("joining group %s: %w", p.cfg.Group, err))
 			p.cfg.Metrics.Consumer.Errors.Of("join").Inc()
 			p.cfg.Log.Warn("joining the group failed", "group", p.cfg.Group, "error", err)

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -69,7 +70,7 @@ func (c *Client) probeAny(ctx context.Context, brokers []string) ([]string, erro
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				problems[i] = explain(broker, err)
+				problems[i] = c.explain(broker, err)
 				return
 			}
 			advertised = found
@@ -121,7 +122,7 @@ func orTimeout(ctx context.Context, err error) error {
 }
 
 // explain turns what kafka-go reports into words that say what to do.
-func explain(broker string, err error) *ProbeError {
+func (c *Client) explain(broker string, err error) *ProbeError {
 	e := &ProbeError{Broker: broker, Err: err}
 	switch {
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
@@ -130,8 +131,13 @@ func explain(broker string, err error) *ProbeError {
 		e.Cause, e.Remedy = "the broker does not offer this SASL mechanism", "check kafka.sasl.mechanism"
 	case errors.Is(err, kafka.IllegalSASLState):
 		e.Cause, e.Remedy = "the broker did not expect a login here", "check the port, or leave kafka.sasl.mechanism empty"
+	case expired(err):
+		e.Cause, e.Remedy = "its TLS certificate is not valid at this time: "+err.Error(), "renew the broker's certificate, or set the clock of this machine"
 	case is[*tls.CertificateVerificationError](err):
 		e.Cause, e.Remedy = "its TLS certificate cannot be verified: "+err.Error(), "check kafka.tls.ca_file and the host name in kafka.brokers"
+	case alert(err) && !c.certificateEnd().IsZero(): // Java's own word for it is "unknown certificate"
+		e.Cause = "it refused the TLS connection: " + err.Error() + "; the client certificate expired at " + c.certificateEnd().Format(time.RFC3339)
+		e.Remedy = "renew kafka.tls.cert_file and kafka.tls.key_file"
 	case alert(err):
 		e.Cause, e.Remedy = "it refused the TLS connection: "+err.Error(), "check kafka.tls.cert_file and kafka.tls.key_file"
 	case is[tls.RecordHeaderError](err):
@@ -158,6 +164,24 @@ func explain(broker string, err error) *ProbeError {
 func alert(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
 	return ok && e.Op == "remote error"
+}
+
+// certificateEnd returns when the client certificate expired, zero if it did not.
+func (c *Client) certificateEnd() time.Time {
+	if c.dialer.TLS == nil || len(c.dialer.TLS.Certificates) == 0 {
+		return time.Time{}
+	}
+	leaf, err := x509.ParseCertificate(c.dialer.TLS.Certificates[0].Certificate[0])
+	if err != nil || time.Now().Before(leaf.NotAfter) {
+		return time.Time{} // one that cannot be parsed is not what expired
+	}
+	return leaf.NotAfter.UTC()
+}
+
+// expired reports whether the broker's certificate is out of date, or not valid yet.
+func expired(err error) bool {
+	e, ok := errors.AsType[x509.CertificateInvalidError](err)
+	return ok && e.Reason == x509.Expired
 }
 
 func is[E error](err error) bool {

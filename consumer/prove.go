@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -70,6 +71,7 @@ func (g *generation) answered(a commitAnswer) {
 		g.Log.Warn("a commit failed", "error", a.err)
 		return
 	}
+	var denial error
 	for i, c := range a.parts {
 		p := g.byName[c.TopicPartition]
 		code, ok := a.codes[c.TopicPartition]
@@ -93,12 +95,41 @@ func (g *generation) answered(a commitAnswer) {
 			m.Commits.Error.Inc()
 			m.Errors.Of("commit").Inc()
 			outcome = code.Title()
+			denial = cmp.Or(denial, g.denial(c.Topic, code))
 		}
 		g.p.tell(trace.Event{
 			Kind: trace.Commit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
 			Generation: int(g.gen.ID), Member: g.gen.MemberID,
 		})
 	}
+	g.allowed(denial)
+}
+
+// denial returns what code says about access, nil if it says nothing. To commit takes
+// the right to read the topic and to be in the group, so this is where it shows when
+// one of them is taken away, be it that nothing is there to be fetched.
+func (g *generation) denial(topic string, code kafka.Error) error {
+	switch code {
+	case kafka.TopicAuthorizationFailed:
+		return denied("topic", topic, "Read", code)
+	case kafka.GroupAuthorizationFailed:
+		return denied("group", g.Group, "Read", code)
+	}
+	return nil
+}
+
+// allowed takes what a commit's answer says about access: nothing is read, called
+// or committed without it, and everything goes on once it is back.
+func (g *generation) allowed(denial error) {
+	switch {
+	case denial != nil && !g.denied:
+		g.Log.Error("the access to Kafka was taken away; nothing goes on before it is back", "error", denial)
+		g.p.missing(denial)
+	case denial == nil && g.denied:
+		g.Log.Info("the access to Kafka is back")
+		g.p.missing(nil)
+	}
+	g.denied = denial != nil
 }
 
 // lost cancels all calls: somebody else owns the partitions, or may any moment.

@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"usersync/e2e"
 	"usersync/e2e/broker"
@@ -26,9 +28,8 @@ func login(addr string, keys worker.Config) worker.Config {
 	return c
 }
 
-// TestTLSAndSASL has a worker do everything on a secured listener: join, fetch,
-// commit, and write a dead letter.
-func TestTLSAndSASL(t *testing.T) {
+// TestSecured runs workers against one broker with TLS, SASL and access rules.
+func TestSecured(t *testing.T) {
 	b := e2e.Kafka(t, broker.Config{Secured: true})
 	if err := b.Grant(t.Context()); err != nil {
 		t.Fatal(err)
@@ -36,7 +37,17 @@ func TestTLSAndSASL(t *testing.T) {
 	if _, err := b.Committed(t.Context(), "anyone"); err != nil { // have a coordinator
 		t.Fatal(err)
 	}
+	v := vendors.Start(t)
+	t.Run("ways in", func(t *testing.T) { testWaysIn(t, b, v) })
+	t.Run("shut out", func(t *testing.T) { testShutOut(t, b, v) })
+	t.Run("access taken away", func(t *testing.T) { testAccessTakenAway(t, b, v) })
+}
+
+// testWaysIn has a worker do everything on each secured listener: join, fetch,
+// commit, and write a dead letter.
+func testWaysIn(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
 	s := b.Security()
+	user := 0
 	for name, c := range map[string]worker.Config{
 		"scram-sha-256": login(s.SASLOverTLS, worker.Config{"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-256"}),
 		"scram-sha-512": login(s.SASLOverTLS, worker.Config{"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512"}),
@@ -46,26 +57,26 @@ func TestTLSAndSASL(t *testing.T) {
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: b.Client, Vendors: vendors.Start(t), Config: c}
-			topic, dead := "users-"+name, "dead-"+name
-			c["kafka.topics"], c["kafka.dead_letter_topic"], c["kafka.group_id"] = []string{topic}, dead, name
-			create(t, b.Client, topic, 1, nil)
-			create(t, b.Client, dead, 1, nil)
-			book := worker.NewBook(topic)
-			book.Write(t, b.Client, 1, 2, 3)
-			poison := &kgo.Record{Topic: topic, Key: []byte(`{"id":4}`), Value: []byte(`{"after":`)}
+			d := secured(t, b, v, name, c)
+			book := worker.NewBook("users-" + name)
+			user += 10
+			book.Write(t, b.Client, user, user+1)
+			poison := &kgo.Record{Topic: "users-" + name, Key: []byte(`{"id":4}`), Value: []byte(`{"after":`)}
 			if err := b.Produce(t.Context(), poison); err != nil {
 				t.Fatal(err)
 			}
-			book.Write(t, b.Client, 5, 6)
-			w := d.Start(t, "worker", nil)
-			book.Settle(t, d)
+			book.Write(t, b.Client, user+2)
+			if code, output := d.Check(t, name, nil); code != 0 || !strings.Contains(output, "kafka: ok") {
+				t.Errorf("check: exit code %d\n%s", code, output)
+			}
+			w := d.Start(t, name, nil)
+			delivered(t, d, book)
 			letters := deadLetters(t, d)
 			if len(letters) != len(worker.Destinations) {
 				t.Fatalf("%d dead letters, want one of each destination", len(letters))
 			}
 			for _, l := range letters {
-				if l["usersync.reason"] != "undecodable" || l["usersync.source.offset"] != "3" || l["value"] != string(poison.Value) {
+				if l["usersync.reason"] != "undecodable" || l["usersync.source.offset"] != "2" || l["value"] != string(poison.Value) {
 					t.Errorf("dead letter %v", l)
 				}
 			}
@@ -74,55 +85,160 @@ func TestTLSAndSASL(t *testing.T) {
 	}
 }
 
-// TestWrongPassword: who may not log in is told so at once, and what to look at.
-// The client library by itself would try for ever.
-func TestWrongPassword(t *testing.T) {
-	b := e2e.Kafka(t, broker.Config{Secured: true})
-	if err := b.Grant(t.Context()); err != nil {
-		t.Fatal(err)
+// secured returns a deployment with topics and a group of its own.
+func secured(t *testing.T, b *broker.Broker, v *vendors.Vendors, name string, c worker.Config) *worker.Deployment {
+	t.Helper()
+	c["kafka.topics"], c["kafka.dead_letter_topic"], c["kafka.group_id"] = []string{"users-" + name}, "dead-"+name, name
+	create(t, b.Client, "users-"+name, 1, nil)
+	create(t, b.Client, "dead-"+name, 1, nil)
+	return &worker.Deployment{Broker: b.Client, Vendors: v, Config: c}
+}
+
+// delivered waits as Settle does, where the vendors hold users of others too.
+func delivered(t *testing.T, d *worker.Deployment, book *worker.Book) {
+	t.Helper()
+	topic := d.Config["kafka.topics"].([]string)[0]
+	for _, destination := range worker.Destinations {
+		worker.Until(t, worker.Limit, destination+" has everyone, and it is committed", func() bool {
+			return worker.Lag(t, d.Broker, d.Group(destination), topic) == 0 && book.Wrong(d.Vendors, destination) == ""
+		})
 	}
-	s := b.Security()
-	create(t, b.Client, "users", 1, nil)
-	create(t, b.Client, "dead", 1, nil)
+}
+
+// testShutOut: who may not in, or not do its work, is told so at once: what it is
+// about, why, and what to look at. The client library by itself would try for ever.
+func testShutOut(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
 	const wrong = "not-the-password"
+	s := b.Security()
+	withoutSASL := func(addr string, c worker.Config) worker.Config {
+		c["kafka.brokers"] = []string{addr}
+		for _, key := range []string{"mechanism", "username", "password"} {
+			c["kafka.sasl."+key] = nil
+		}
+		return c
+	}
 	for name, tt := range map[string]struct {
 		config worker.Config
-		want   string
+		denied broker.Access
+		want   []string
 	}{
-		"wrong password": {
-			worker.Config{"kafka.sasl.password": wrong},
-			": authentication failed; check kafka.sasl.username and kafka.sasl.password",
+		"wrong-password": {
+			config: worker.Config{"kafka.sasl.password": wrong},
+			want:   []string{"Kafka broker 127.0.0.1:", ": authentication failed; check kafka.sasl.username and kafka.sasl.password"},
 		},
-		"unknown authority": {worker.Config{"kafka.tls.ca_file": nil}, "; check kafka.tls.ca_file and the host name in kafka.brokers"},
-		"no TLS":            {worker.Config{"kafka.tls.enabled": false, "kafka.tls.ca_file": nil}, "kafka.tls"},
-		"no client certificate": {
-			worker.Config{
-				"kafka.brokers":        []string{s.ClientCert},
-				"kafka.sasl.mechanism": nil, "kafka.sasl.username": nil, "kafka.sasl.password": nil,
-			},
-			"; check kafka.tls.cert_file and kafka.tls.key_file",
+		"unknown-authority": {
+			config: worker.Config{"kafka.tls.ca_file": nil},
+			want:   []string{"Kafka broker 127.0.0.1:", "signed by unknown authority; check kafka.tls.ca_file and the host name in kafka.brokers"},
+		},
+		"no-tls": {
+			config: worker.Config{"kafka.tls.enabled": false, "kafka.tls.ca_file": nil},
+			want:   []string{"Kafka broker 127.0.0.1:", "kafka.tls"},
+		},
+		"no-client-certificate": {
+			config: withoutSASL(s.ClientCert, worker.Config{}),
+			want:   []string{"Kafka broker 127.0.0.1:", "; check kafka.tls.cert_file and kafka.tls.key_file"},
+		},
+		"expired-client-certificate": {
+			config: withoutSASL(s.ClientCert, worker.Config{"kafka.tls.cert_file": s.ExpiredCertFile, "kafka.tls.key_file": s.ExpiredKeyFile}),
+			want:   []string{"Kafka broker 127.0.0.1:", "the client certificate expired at ", "; renew kafka.tls.cert_file and kafka.tls.key_file"},
+		},
+		"expired-server-certificate": {
+			config: withoutSASL(s.Expired, worker.Config{}),
+			want:   []string{"Kafka broker 127.0.0.1:", "its TLS certificate is not valid at this time: ", "certificate has expired", "; renew the broker's certificate"},
+		},
+		"no-topic": {
+			denied: broker.Access{Resource: kmsg.ACLResourceTypeTopic, Name: "users-no-topic", Operation: kmsg.ACLOperationAll},
+			want:   []string{"topic users-no-topic: access denied: this user needs Read; grant it with "},
+		},
+		"no-reading": {
+			denied: broker.Access{Resource: kmsg.ACLResourceTypeTopic, Name: "users-no-reading", Operation: kmsg.ACLOperationRead},
+			want:   []string{"topic users-no-reading: access denied: this user needs Read; grant it with "},
+		},
+		"no-dead-letters": {
+			denied: broker.Access{Resource: kmsg.ACLResourceTypeTopic, Name: "dead-no-dead-letters", Operation: kmsg.ACLOperationWrite},
+			want:   []string{"topic dead-no-dead-letters: access denied: this user needs Write; grant it with "},
+		},
+		"no-group": {
+			denied: broker.Access{Resource: kmsg.ACLResourceTypeGroup, Name: "no-group.haptik", Operation: kmsg.ACLOperationRead},
+			want:   []string{"group no-group.haptik: access denied: this user needs Read; grant it with "},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &worker.Deployment{Broker: b.Client, Vendors: vendors.Start(t), Config: login(s.SASLOverTLS, worker.Config{
+			d := secured(t, b, v, name, login(s.SASLOverTLS, worker.Config{
 				"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512",
-			})}
+			}))
+			if tt.denied.Name != "" {
+				if err := b.Deny(t.Context(), tt.denied); err != nil {
+					t.Fatal(err)
+				}
+			}
+			code, checked := d.Check(t, name, tt.config)
+			if code != 1 {
+				t.Errorf("check: exit code %d, want 1", code)
+			}
 			began := time.Now()
-			w := d.Launch(t, "worker", tt.config)
-			if code := w.Exit(20 * time.Second); code != 1 {
-				t.Errorf("exit code %d, want 1", code)
+			w := d.Launch(t, name, tt.config)
+			if code := w.Exit(worker.Limit); code != 1 {
+				t.Errorf("run: exit code %d, want 1", code)
 			}
 			t.Logf("%v: %s", time.Since(began).Round(time.Millisecond), w.Last())
-			for _, want := range []string{"Kafka broker 127.0.0.1:", tt.want} {
-				if !strings.Contains(w.Log(), want) {
-					t.Errorf("it said %q, want %q", w.Log(), want)
+			for _, said := range []string{checked, w.Log()} {
+				for _, want := range tt.want {
+					if !strings.Contains(said, want) {
+						t.Errorf("it said %q, want %q", said, want)
+					}
+				}
+				if strings.Contains(said, wrong) || strings.Contains(said, broker.Password) {
+					t.Error("it said a password")
 				}
 			}
-			for _, secret := range []string{wrong, broker.Password} {
-				if strings.Contains(w.Log(), secret) {
-					t.Errorf("the log holds a password")
-				}
+		})
+	}
+}
+
+// testAccessTakenAway takes an access away from a worker that runs, and gives it
+// back: the worker says so, does not end, loses nothing, and goes on by itself.
+func testAccessTakenAway(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
+	s := b.Security()
+	for name, tt := range map[string]struct {
+		denied broker.Access
+		want   string
+	}{
+		"lost-topic": {
+			broker.Access{Resource: kmsg.ACLResourceTypeTopic, Name: "users-lost-topic", Operation: kmsg.ACLOperationRead},
+			"topic users-lost-topic: access denied",
+		},
+		"lost-group": {
+			broker.Access{Resource: kmsg.ACLResourceTypeGroup, Name: "lost-group.taptalk", Operation: kmsg.ACLOperationRead},
+			"group lost-group.taptalk: access denied",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := secured(t, b, v, name, login(s.SASLOverTLS, worker.Config{
+				"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512",
+			}))
+			book := worker.NewBook("users-" + name)
+			book.Write(t, b.Client, 101, 102)
+			w := d.Start(t, name, nil)
+			delivered(t, d, book)
+
+			if err := b.Deny(t.Context(), tt.denied); err != nil {
+				t.Fatal(err)
 			}
+			worker.Until(t, worker.Limit, "/readyz says what was taken away", func() bool {
+				status, body := w.Get("/readyz")
+				return status == http.StatusServiceUnavailable && strings.Contains(body, tt.want)
+			})
+			if !strings.Contains(w.Log(), tt.want) {
+				t.Errorf("the log does not say %q", tt.want)
+			}
+			book.Write(t, b.Client, 102, 103)
+			if err := b.Return(t.Context(), tt.denied); err != nil {
+				t.Fatal(err)
+			}
+			w.Ready()
+			delivered(t, d, book)
+			w.Stop()
 		})
 	}
 }

@@ -114,25 +114,3 @@ func (c *Client) offset(ctx context.Context, topic string, partition int32, at i
 	}
 	return offset, nil
 }
-
-// Grant lets User do everything with every topic and group.
-func (c *Client) Grant(ctx context.Context) error {
-	req := kmsg.NewPtrCreateACLsRequest()
-	for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup} {
-		c := kmsg.NewCreateACLsRequestCreation()
-		c.ResourceType, c.ResourceName, c.ResourcePatternType = kind, "*", kmsg.ACLResourcePatternTypeLiteral
-		c.Principal, c.Host = "User:"+User, "*"
-		c.Operation, c.PermissionType = kmsg.ACLOperationAll, kmsg.ACLPermissionTypeAllow
-		req.Creations = append(req.Creations, c)
-	}
-	resp, err := req.RequestWith(ctx, c.kafka)
-	if err != nil {
-		return fmt.Errorf("grant: %w", err)
-	}
-	for _, r := range resp.Results {
-		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-			return fmt.Errorf("grant: %w", err)
-		}
-	}
-	return nil
-}

@@ -27,19 +27,23 @@ const (
 // the loopback interface only.
 type Security struct {
 	// The addresses: SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN over TLS; a client
-	// certificate; the same mechanisms without TLS.
-	SASLOverTLS, ClientCert, SASLPlaintext string
+	// certificate; the same mechanisms without TLS; TLS with a certificate that has
+	// expired.
+	SASLOverTLS, ClientCert, SASLPlaintext, Expired string
 	// PEM files: the authority that signed the broker's certificate, and a
 	// certificate with its key for User.
 	CAFile, CertFile, KeyFile string
+	// ExpiredCertFile is like CertFile, for ExpiredKeyFile, and has expired.
+	ExpiredCertFile, ExpiredKeyFile string
 
-	server string // PEM file with the broker's key and certificate
+	server, expired string // PEM files with the broker's keys and certificates
 }
 
 var securedListeners = []listener{
 	{name: "SASLTLS", protocol: "SASL_SSL"},
 	{name: "MTLS", protocol: "SSL"},
 	{name: "SASLPLAIN", protocol: "SASL_PLAINTEXT"},
+	{name: "EXPIRED", protocol: "SSL"},
 }
 
 // scramUsers are arguments of the format command: a SCRAM user must exist
@@ -54,11 +58,14 @@ func (n *node) Security() *Security { return n.security }
 
 func newSecurity(dir string, ls []listener) (*Security, error) {
 	s := &Security{
-		SASLOverTLS: ls[0].addr, ClientCert: ls[1].addr, SASLPlaintext: ls[2].addr,
-		CAFile:   filepath.Join(dir, "ca.pem"),
-		CertFile: filepath.Join(dir, "client.pem"),
-		KeyFile:  filepath.Join(dir, "client-key.pem"),
-		server:   filepath.Join(dir, "server.pem"),
+		SASLOverTLS: ls[0].addr, ClientCert: ls[1].addr, SASLPlaintext: ls[2].addr, Expired: ls[3].addr,
+		CAFile:          filepath.Join(dir, "ca.pem"),
+		CertFile:        filepath.Join(dir, "client.pem"),
+		KeyFile:         filepath.Join(dir, "client-key.pem"),
+		ExpiredCertFile: filepath.Join(dir, "client-expired.pem"),
+		ExpiredKeyFile:  filepath.Join(dir, "client-expired-key.pem"),
+		server:          filepath.Join(dir, "server.pem"),
+		expired:         filepath.Join(dir, "server-expired.pem"),
 	}
 	if err := s.issue(); err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
@@ -79,10 +86,14 @@ func (s *Security) properties() map[string]string {
 		"ssl.truststore.type":                "PEM",
 		"ssl.truststore.location":            s.CAFile,
 		"listener.name.mtls.ssl.client.auth": "required",
-		"ssl.principal.mapping.rules":        "RULE:^CN=(.*)$/$1/",
-		"authorizer.class.name":              "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-		"allow.everyone.if.no.acl.found":     "false",
-		"super.users":                        "User:ANONYMOUS", // the open listener and the controller
+
+		"listener.name.expired.ssl.keystore.type":     "PEM",
+		"listener.name.expired.ssl.keystore.location": s.expired,
+
+		"ssl.principal.mapping.rules":    "RULE:^CN=(.*)$/$1/",
+		"authorizer.class.name":          "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"allow.everyone.if.no.acl.found": "false",
+		"super.users":                    "User:ANONYMOUS", // the open listener and the controller
 	}
 	for _, l := range []string{"sasltls", "saslplain"} {
 		props["listener.name."+l+".scram-sha-256.sasl.jaas.config"] = scram
@@ -93,7 +104,7 @@ func (s *Security) properties() map[string]string {
 }
 
 // issue makes an authority and has it sign the broker's and the client's
-// certificates, valid for a day.
+// certificates, valid for a day, and for each one that is not valid any more.
 func (s *Security) issue() error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -109,27 +120,45 @@ func (s *Security) issue() error {
 		return err
 	}
 
-	server := template(2, "localhost")
-	server.DNSNames, server.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	// Kafka's inter-broker connections have the broker for a client as well.
-	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	cert, key, err := pair(server, ca, caKey)
-	if err != nil {
-		return err
+	for i, file := range []string{s.server, s.expired} {
+		server := template(int64(2+i), "localhost")
+		server.DNSNames, server.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+		// Kafka's inter-broker connections have the broker for a client as well.
+		server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+		if file == s.expired {
+			expire(server)
+		}
+		cert, key, err := pair(server, ca, caKey)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, append(key, cert...), 0o600); err != nil {
+			return err
+		}
 	}
-	if err := os.WriteFile(s.server, append(key, cert...), 0o600); err != nil {
-		return err
+	for i, files := range [][2]string{{s.CertFile, s.KeyFile}, {s.ExpiredCertFile, s.ExpiredKeyFile}} {
+		client := template(int64(4+i), User)
+		client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		if files[0] == s.ExpiredCertFile {
+			expire(client)
+		}
+		cert, key, err := pair(client, ca, caKey)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(files[0], cert, 0o600); err != nil {
+			return err
+		}
+		if err := os.WriteFile(files[1], key, 0o600); err != nil {
+			return err
+		}
 	}
+	return nil
+}
 
-	client := template(3, User)
-	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	if cert, key, err = pair(client, ca, caKey); err != nil {
-		return err
-	}
-	if err := os.WriteFile(s.CertFile, cert, 0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(s.KeyFile, key, 0o600)
+// expire has a certificate end before now.
+func expire(c *x509.Certificate) {
+	c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
 }
 
 func template(serial int64, name string) *x509.Certificate {

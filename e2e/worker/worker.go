@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -73,8 +75,8 @@ type Worker struct {
 	url  string // of its admin server
 }
 
-// Launch starts a worker and returns at once. It is ended with the test.
-func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
+// file writes the configuration file of a worker and returns its path.
+func (d *Deployment) file(t testing.TB, name string, more Config) string {
 	t.Helper()
 	text, err := d.File(d.Vendors.URLs(name), more)
 	if err != nil {
@@ -84,6 +86,25 @@ func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// Check has the product check what a worker of that name would run with, at the
+// brokers too, and returns the exit code and all that it printed.
+func (d *Deployment) Check(t testing.TB, name string, more Config) (code int, output string) {
+	t.Helper()
+	check := exec.CommandContext(t.Context(), e2e.BuildWorker(t), "check", "--connect", "-c", d.file(t, name, more))
+	out, err := check.CombinedOutput()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return check.ProcessState.ExitCode(), string(out)
+}
+
+// Launch starts a worker and returns at once. It is ended with the test.
+func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
+	t.Helper()
+	file := d.file(t, name, more)
 	w := &Worker{Name: name, t: t}
 	w.Process = e2e.Start(t, process.Command{Name: name, Path: e2e.BuildWorker(t), Args: []string{"run", "-c", file}})
 	t.Cleanup(func() {

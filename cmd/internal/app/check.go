@@ -29,6 +29,9 @@ func Connect(ctx context.Context, c *Config, w io.Writer) error {
 	if err := client.Probe(ctx); err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
+	if err := client.CheckAccess(ctx, c.Kafka.Topics, c.Kafka.DeadLetterTopic, c.groups()); err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
 	findings, err := consumer.Check(ctx, client, c.Kafka.Topics, c.Kafka.DeadLetterTopic)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)

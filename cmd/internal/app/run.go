@@ -143,7 +143,7 @@ func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worke
 // pipeline fills in what c says of the pipeline to t, and logs what it will do.
 func (c *Config) pipeline(t target, p consumer.Config) consumer.Config {
 	p.Destination = t.name
-	p.Group = c.Kafka.GroupID + "." + t.name
+	p.Group = c.Kafka.group(t.name)
 	p.Topics = c.Kafka.Topics
 	p.StartFrom = c.Kafka.StartFrom
 	p.DeadLetterTopic = c.Kafka.DeadLetterTopic
@@ -213,6 +213,9 @@ func (w *worker) ask(ctx context.Context) error {
 		return err
 	}
 	k := w.config.Kafka
+	if err := client.CheckAccess(ctx, k.Topics, k.DeadLetterTopic, w.config.groups()); err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
 	findings, err := consumer.Check(ctx, client, k.Topics, k.DeadLetterTopic)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)

@@ -21,6 +21,21 @@ type target struct {
 	destination usync.Destination
 }
 
+// group returns the consumer group of a destination.
+func (k Kafka) group(destination string) string { return k.GroupID + "." + destination }
+
+// groups returns the consumer groups of the configured destinations.
+func (c *Config) groups() []string {
+	var groups []string
+	if c.TapTalk != nil {
+		groups = append(groups, c.Kafka.group(taptalkName))
+	}
+	if c.Haptik != nil {
+		groups = append(groups, c.Kafka.group(haptikName))
+	}
+	return groups
+}
+
 // targets makes the destinations of c, each of which calls through the transport
 // that it is given.
 func (c *Config) targets(transport func(destination string) http.RoundTripper) ([]target, error) {
