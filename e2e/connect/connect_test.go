@@ -38,8 +38,12 @@ func TestDebezium(t *testing.T) {
 	r.exec(`insert into debezium_signal values ('again', 'execute-snapshot', '{"data-collections": ["public.users"]}')`)
 	r.wait("r 1 Snapshot", "c 2 Stream", "r 2 Stream")
 
+	before := r.reader()
 	if err := r.connect.RestartConnector(t.Context(), "users"); err != nil {
 		t.Fatal(err)
+	}
+	if after := r.reader(); after == before {
+		t.Error("the connector still has its old connection to the database")
 	}
 	r.exec(`insert into users values (3, 'After a restart of the connector')`)
 	r.wait("c 3 After a restart of the connector")
@@ -72,6 +76,24 @@ func TestDebezium(t *testing.T) {
 	}
 	r.restartPostgres()
 	r.refuse()
+}
+
+// reader waits until the connector reads from the database, and returns the ID of its
+// session there.
+func (r *rig) reader() (pid int) {
+	r.t.Helper()
+	worker.Until(r.t, worker.Limit, "the connector streams", func() bool {
+		streaming, err := r.postgres.Streaming(r.t.Context(), connect.Slot)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return streaming
+	})
+	err := r.postgres.DB.QueryRow(r.t.Context(), "select active_pid from pg_replication_slots").Scan(&pid)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pid
 }
 
 // restartPostgres stops the database under a connector that reads from it.
