@@ -12,7 +12,7 @@ TOOLS := $(CACHE)/tools-$(TOOLS_KEY)
 # limit itself as a failure (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 20000x
 
-.PHONY: build test race chaos e2e pipeline fuzz fmt lint vulncheck ci
+.PHONY: build test race chaos red e2e pipeline fuzz fmt lint vulncheck ci
 
 # Build the binaries into bin/.
 build:
@@ -33,6 +33,11 @@ race:
 SCHEDULES ?= 1000
 chaos:
 	go test ./consumer -run '^TestChaos$$' -schedules $(SCHEDULES) -timeout 30m
+
+# Break each rule that has a hook for it, and see it found by name.
+red:
+	go vet -tags faults ./sync/... ./consumer/...
+	go test -tags faults ./consumer -run '^TestRed$$' -count=1
 
 # Run the tests on real parts, one package at a time, and fail instead of skipping.
 e2e:

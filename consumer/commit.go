@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"usersync/sync/sabotage"
 )
 
 // headroom is how many offsets beyond what is registered a commit announces. No
@@ -130,6 +132,12 @@ func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all
 			continue
 		}
 		n, named := note(p)
+		switch {
+		case all && sabotage.On(sabotage.CommitBack):
+			offset = max(offset-1, 0)
+		case n.Drained && sabotage.On(sabotage.DrainCommitsAll):
+			offset = p.front.position
+		}
 		a.parts = append(a.parts, PartitionCommit{TopicPartition: p.TopicPartition, Offset: offset, Metadata: n.String()})
 		a.ends = append(a.ends, p.front.position+headroom)
 		a.named = append(a.named, named)

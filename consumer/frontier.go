@@ -1,6 +1,9 @@
 package consumer
 
-import usync "usersync/sync"
+import (
+	usync "usersync/sync"
+	"usersync/sync/sabotage"
+)
 
 // frontier says what may be committed of one partition: the offset of the first
 // place that is held or, when none is, the position up to which everything has
@@ -47,7 +50,7 @@ func (f *frontier) advance(next int64) { f.position = max(f.position, next) }
 
 // offset is what may be committed.
 func (f *frontier) offset() int64 {
-	if f.first != nil {
+	if f.first != nil && !sabotage.On(sabotage.CommitUnsettled) {
 		return f.first.offset
 	}
 	return f.position
@@ -56,7 +59,7 @@ func (f *frontier) offset() int64 {
 // Release gives the place up. A second call does nothing.
 func (p *place) Release() {
 	f := p.of
-	if f == nil {
+	if f == nil || sabotage.On(sabotage.LeakPlaces) {
 		return
 	}
 	p.of = nil

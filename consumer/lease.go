@@ -3,6 +3,8 @@ package consumer
 import (
 	"sync/atomic"
 	"time"
+
+	"usersync/sync/sabotage"
 )
 
 // lease is the right to start calls. It is proven by a commit that the
@@ -32,5 +34,5 @@ func (l *lease) valid() bool {
 	}
 	now := time.Now()
 	wall := now.Round(0).Sub(sent.Round(0))
-	return now.Sub(*sent) < l.length && wall < l.length && wall > -l.length
+	return now.Sub(*sent) < l.length && wall < l.length && wall > -l.length || sabotage.On(sabotage.NoLease)
 }

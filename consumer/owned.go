@@ -6,6 +6,7 @@ import (
 
 	"usersync/metrics"
 	usync "usersync/sync"
+	"usersync/sync/sabotage"
 )
 
 // owned is a partition of the current generation.
@@ -98,7 +99,7 @@ func (p *owned) suspected(now time.Time) buckets {
 
 // possibly is until when a former owner's call for the change at offset may be applied.
 func (p *owned) possibly(offset int64) time.Time {
-	if offset < p.doubtEnd {
+	if offset < p.doubtEnd && !sabotage.On(sabotage.ForgetDoubts) {
 		return p.doubtUntil
 	}
 	return time.Time{}

@@ -9,6 +9,7 @@ import (
 
 	"usersync/consumer/trace"
 	usync "usersync/sync"
+	"usersync/sync/sabotage"
 )
 
 // prove commits what has moved, now and then everything, to keep the lease and
@@ -158,7 +159,7 @@ func (g *generation) drain(hard context.Context) {
 	if !g.commit.pending && !g.evicted {
 		g.sendCommit(began, true, false) // is the membership still there?
 	}
-	for g.lane.InFlight() > 0 || g.writing || g.commit.pending {
+	for g.lane.InFlight() > 0 || g.writing || g.commit.pending || sabotage.On(sabotage.EndlessDrain) && hard.Err() == nil {
 		g.p.turned.Store(time.Now().UnixNano())
 		select {
 		case e := <-g.calls:

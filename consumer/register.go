@@ -7,6 +7,7 @@ import (
 
 	"usersync/consumer/trace"
 	usync "usersync/sync"
+	"usersync/sync/sabotage"
 )
 
 const (
@@ -56,7 +57,7 @@ func (g *generation) took(b *portion) {
 // behind keeps its partition from being fetched.
 func (g *generation) register(now time.Time) {
 	for _, p := range g.parts {
-		if p.inbox == nil {
+		if p.inbox == nil || sabotage.On(sabotage.StalledLoop) {
 			continue
 		}
 		for b := p.inbox; b.next < len(b.events); b.next++ {
@@ -69,7 +70,7 @@ func (g *generation) register(now time.Time) {
 				}
 				break
 			}
-			if g.lane.Bytes() >= g.Window {
+			if g.lane.Bytes() >= g.Window && !sabotage.On(sabotage.NoWindow) {
 				break
 			}
 			p.waited = false
@@ -95,6 +96,9 @@ func (g *generation) submit(now time.Time, p *owned, e *decoded) {
 		g.lane.Decoded(now, p.Topic)
 		p.front.advance(e.offset + 1)
 	default:
+		if sabotage.On(sabotage.LogRow) {
+			g.Log.Info("registered", "row", e.event.Change.Columns)
+		}
 		g.Metrics.Events.Decoded(e.event.Op)
 		if suspects := p.suspected(now); suspects.has(bucketOf(e.event.Change.User)) {
 			g.lane.Suspect(e.event.Change.User, p.doubtUntil)

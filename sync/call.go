@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"usersync/metrics"
+	"usersync/sync/sabotage"
 )
 
 // Call is one call to make: the lane wants to know what became of it.
@@ -128,6 +129,9 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 	}
 	if p.attempts == 0 && !p.control {
 		l.m.Lane.QueueWait.Observe(now.Sub(p.since).Seconds())
+	}
+	if sabotage.On(sabotage.ReleaseEarly) {
+		p.release()
 	}
 	p.attempts++
 	l.become(u, calling)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"usersync/sync/sabotage"
 )
 
 // doubt is a payload that the destination may hold, or may come to hold until
@@ -91,7 +93,7 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 		return true
 	})
 	switch {
-	case confirm && u.cur == nil:
+	case confirm && u.cur == nil && !sabotage.On(sabotage.NoConfirm):
 		l.confirm(now, u, places)
 	case u.cur != nil && u.cur.confirm: // for an earlier doubt, maybe without a place
 		u.cur.places = append(u.cur.places, places...)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"usersync/metrics"
+	"usersync/sync/sabotage"
 )
 
 // Mapper makes the payload of a change. Its error is an *InvalidError.
@@ -86,7 +87,7 @@ func (l *Lane) InFlight() int { return l.inflight }
 func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 	l.bad.decoded(now, c.Position.Topic, &l.release)
 	u := l.users[c.User]
-	if u == nil {
+	if u == nil || sabotage.On(sabotage.TwoInFlight) {
 		u = &user{id: c.User}
 		l.users[c.User] = u
 	}

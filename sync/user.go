@@ -1,6 +1,10 @@
 package sync
 
-import "time"
+import (
+	"time"
+
+	"usersync/sync/sabotage"
+)
 
 // Hold is a place in what may be committed: as long as it is not released, the
 // offset of its change, and all above it, are not.
@@ -36,6 +40,9 @@ type pending struct {
 // must not be all that remains of the older one if p is never delivered.
 func (p *pending) absorb(older *pending) {
 	p.change.FillFrom(&older.change)
+	if sabotage.On(sabotage.OlderWins) {
+		p.change = older.change
+	}
 	own := p.places
 	p.places = older.places
 	older.places = nil

@@ -40,6 +40,7 @@ var rules = []rule{
 	{"usersync/sync/taptalk/taptalktest", []string{demo, "usersync/e2e"}, "a simulator is for tests and the sandbox"},
 	{"usersync/sync/haptik/haptiktest", []string{demo, "usersync/e2e"}, "a simulator is for tests and the sandbox"},
 	{"usersync/sync/vendortest", []string{"usersync/sync/taptalk/taptalktest", "usersync/sync/haptik/haptiktest", demo, "usersync/e2e"}, "a simulator is for tests and the sandbox"},
+	{"usersync/sync/sabotage", []string{"usersync/sync", "usersync/consumer", "usersync/e2e"}, "rules are broken where they are enforced"},
 	{"usersync/e2e", []string{"usersync/e2e"}, "the tests' harness is for tests"},
 	{"testing", []string{"usersync/e2e", "usersync/sync/taptalk/taptalktest", "usersync/sync/haptik/haptiktest", "usersync/sync/vendortest"}, "production code carries no tests"},
 }
