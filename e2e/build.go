@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -43,10 +44,20 @@ func built(t testing.TB, once func() (string, error)) string {
 	return binary
 }
 
-// Build builds a command of this module and returns the path of its binary. The
-// binary lies in the cache under a name that belongs to this checkout, so that
-// test runs leave one file behind and not one each.
+// Build builds a command of this module, with the race detector if the tests have
+// it, and returns the path of its binary.
 func Build(pkg string) (string, error) {
+	if race {
+		return BuildWith(pkg, "-race")
+	}
+	return BuildWith(pkg)
+}
+
+// BuildWith is Build with these arguments to go build, and with the race detector
+// only if they say so: a worker under load is several times slower with it. The
+// binary lies in the cache under a name that belongs to this checkout and to the
+// arguments, so that test runs leave one file behind and not one each.
+func BuildWith(pkg string, args ...string) (string, error) {
 	root, err := cache.Dir()
 	if err != nil {
 		return "", err
@@ -62,15 +73,13 @@ func Build(pkg string) (string, error) {
 	}
 	defer os.RemoveAll(tmp) // nothing is left there after the rename
 	fresh := filepath.Join(tmp, path.Base(pkg))
-	args := []string{"build", "-o", fresh}
-	if race {
-		args = append(args, "-race")
-	}
-	if out, err := exec.CommandContext(ctx, "go", append(args, pkg)...).CombinedOutput(); err != nil {
+	build := slices.Concat([]string{"build", "-o", fresh}, args, []string{pkg})
+	if out, err := exec.CommandContext(ctx, "go", build...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
+	key := sha256.Sum256(fmt.Append(module, args))
 	// A rename leaves alone the old binary that another test may be running.
-	binary := filepath.Join(root, fmt.Sprintf("%s-%.4x", path.Base(pkg), sha256.Sum256(module)))
+	binary := filepath.Join(root, fmt.Sprintf("%s-%.4x", path.Base(pkg), key))
 	if err := os.Rename(fresh, binary); err != nil {
 		return "", fmt.Errorf("build %s: %w", pkg, err)
 	}

@@ -55,7 +55,7 @@ func TestPipeline(t *testing.T) {
 		before, changes, time.Since(began).Seconds(), time.Since(written).Seconds())
 	for _, destination := range worker.Destinations {
 		worker.Until(t, worker.Limit, "everything is committed", func() bool {
-			return worker.Lag(t, p.Broker.Client, d.Group(destination), connect.Topic) == 0
+			return worker.Lag(t, p.Kafka, d.Group(destination), connect.Topic) == 0
 		})
 	}
 	if what = a.wrong(d); what != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,6 +24,37 @@ func (c *Client) Produce(ctx context.Context, records ...*kgo.Record) error {
 		return fmt.Errorf("produce: %w", err)
 	}
 	return nil
+}
+
+// Follow hands the records of a topic, from now on those of its start, to take, each
+// partition's in their order, until ctx ends.
+func (c *Client) Follow(ctx context.Context, topic string, take func(*kgo.Record)) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(c.addrs...),
+		kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A broker that dies is noticed by its partitions' new leaders.
+		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.RequestTimeoutOverhead(5*time.Second),
+	)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", topic, err)
+	}
+	defer client.Close()
+	for {
+		fetched := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		fetched.EachRecord(take)
+		// What a broker says while it comes or goes passes; a reset to another offset
+		// is no error of a fetch, and take sees it.
+		for _, e := range fetched.Errors() {
+			if !passing(e.Err) {
+				return fmt.Errorf("follow %s/%d: %w", topic, e.Partition, e.Err)
+			}
+		}
+	}
 }
 
 // Commit and Abort are how a transaction ends.

@@ -6,8 +6,10 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,13 +34,21 @@ type Config struct {
 	Dir string
 	// Partitions is how many the topic has, 3 if it is 0.
 	Partitions int
+	// Cluster makes Kafka three brokers of which any one may be missing, instead of
+	// one; Links are as in broker.Config.
+	Cluster bool
+	Links   int
+	// DeadLetters are settings of that topic, over the harness's own.
+	DeadLetters map[string]string
 	// Report is told what begins, one step at a time, unless it is nil.
 	Report func(step string)
 }
 
 // Pipeline is a running one. Its parts may be stopped, killed and started again.
 type Pipeline struct {
-	Broker   *broker.Broker
+	Kafka    *broker.Client  // of the broker or the cluster
+	Broker   *broker.Broker  // nil in a cluster
+	Cluster  *broker.Cluster // nil with a single broker
 	Postgres *postgres.Server
 	Connect  *connect.Worker
 
@@ -88,33 +98,61 @@ func (p *Pipeline) start(ctx context.Context) error {
 		p.Postgres, err = postgres.Start(ctx, postgres.Config{Logs: dirs["postgres"]})
 		return err
 	})
-	both.Go(func() (err error) {
-		p.Broker, err = broker.Start(ctx, broker.Config{Dir: dirs["kafka"]})
-		return err
-	})
+	both.Go(func() error { return p.startKafka(ctx, dirs["kafka"]) })
 	if err := both.Wait(); err != nil {
 		return err
 	}
 	if _, err := p.Postgres.DB.Exec(ctx, schema); err != nil {
 		return fmt.Errorf("create the tables: %w", err)
 	}
-	// Debezium would make the topic, but with one partition.
-	if err := p.Broker.CreateTopic(ctx, connect.Topic, p.config.Partitions, nil); err != nil {
-		return err
-	}
-	// Room for the largest record and the headers of its letter.
-	if err := p.Broker.CreateTopic(ctx, DeadLetters, 1, map[string]string{"max.message.bytes": "2097152"}); err != nil {
-		return err
-	}
-	// A new broker has no coordinator until someone asks for one, and a worker that is
-	// told so waits five seconds before it joins.
-	if _, err := p.Broker.Committed(ctx, "anyone"); err != nil {
+	if err := p.createTopics(ctx); err != nil {
 		return err
 	}
 
 	p.config.Report("starting Kafka Connect")
+	state := map[string]string{}
+	if p.Cluster != nil {
+		for _, topic := range []string{"config", "offset", "status"} {
+			state[topic+".storage.replication.factor"] = "3"
+		}
+	}
 	var err error
-	p.Connect, err = connect.Start(ctx, connect.Config{Dir: dirs["connect"], Brokers: p.Broker.Addr()})
+	p.Connect, err = connect.Start(ctx, connect.Config{Dir: dirs["connect"], Brokers: strings.Join(p.Kafka.Addrs(), ","), Properties: state})
+	return err
+}
+
+func (p *Pipeline) startKafka(ctx context.Context, dir string) error {
+	c := broker.Config{Dir: dir, Links: p.config.Links}
+	var err error
+	if p.config.Cluster {
+		if p.Cluster, err = broker.StartCluster(ctx, c); err != nil {
+			return err
+		}
+		p.Kafka = p.Cluster.Client
+		return nil
+	}
+	if p.Broker, err = broker.Start(ctx, c); err != nil {
+		return err
+	}
+	p.Kafka = p.Broker.Client
+	return nil
+}
+
+func (p *Pipeline) createTopics(ctx context.Context) error {
+	// Debezium would make the topic, but with one partition.
+	if err := p.Kafka.CreateTopic(ctx, connect.Topic, p.config.Partitions, nil); err != nil {
+		return err
+	}
+	// Room for the largest record and the headers of its letter.
+	// Room for the largest record and the headers of its letter.
+	settings := map[string]string{"max.message.bytes": "2097152"}
+	maps.Copy(settings, p.config.DeadLetters)
+	if err := p.Kafka.CreateTopic(ctx, DeadLetters, 1, settings); err != nil {
+		return err
+	}
+	// A new broker has no coordinator until someone asks for one, and a worker that is
+	// told so waits five seconds before it joins.
+	_, err := p.Kafka.Committed(ctx, "anyone")
 	return err
 }
 
@@ -167,6 +205,9 @@ func (p *Pipeline) Close() {
 	}
 	if p.Broker != nil {
 		p.Broker.Close()
+	}
+	if p.Cluster != nil {
+		p.Cluster.Close()
 	}
 	if p.Postgres != nil {
 		p.Postgres.Close()

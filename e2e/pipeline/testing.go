@@ -33,7 +33,7 @@ func New(t testing.TB, c Config) *Pipeline {
 // vendors that hold no user yet.
 func (p *Pipeline) Deploy(t testing.TB) *worker.Deployment {
 	t.Helper()
-	return &worker.Deployment{Broker: p.Broker.Client, Vendors: vendors.Start(t), Config: p.WorkerConfig()}
+	return &worker.Deployment{Broker: p.Kafka, Vendors: vendors.Start(t), Config: p.WorkerConfig()}
 }
 
 // WorkerConfig returns what a worker has to know of the pipeline.

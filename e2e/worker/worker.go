@@ -57,6 +57,13 @@ type Deployment struct {
 	Broker  *broker.Client // of a broker or of a cluster
 	Vendors *vendors.Vendors
 	Config  Config // over the harness's own defaults; nil takes a key away
+	// Binary is the worker's, BuildWorker's if it is empty; Env is added to its
+	// environment.
+	Binary string
+	Env    []string
+	// Traces is a directory where each worker writes its trace, see Worker.Trace;
+	// without one there are none.
+	Traces string
 }
 
 // Group returns the consumer group of a destination.
@@ -70,9 +77,10 @@ func (d *Deployment) Group(destination string) string {
 // Worker is a running worker.
 type Worker struct {
 	*process.Process
-	Name string
-	t    testing.TB
-	url  string // of its admin server
+	Name  string
+	Trace string // the path of its trace, if it writes one
+	t     testing.TB
+	url   string // of its admin server
 }
 
 // file writes the configuration file of a worker and returns its path.
@@ -106,7 +114,15 @@ func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 	t.Helper()
 	file := d.file(t, name, more)
 	w := &Worker{Name: name, t: t}
-	w.Process = e2e.Start(t, process.Command{Name: name, Path: e2e.BuildWorker(t), Args: []string{"run", "-c", file}})
+	c := process.Command{Name: name, Path: d.Binary, Args: []string{"run", "-c", file}, Env: d.Env}
+	if c.Path == "" {
+		c.Path = e2e.BuildWorker(t)
+	}
+	if d.Traces != "" {
+		w.Trace = filepath.Join(d.Traces, name+".trace")
+		c.Args = append(c.Args, "--trace", w.Trace)
+	}
+	w.Process = e2e.Start(t, c)
 	t.Cleanup(func() {
 		log := w.Log()
 		if strings.Contains(log, "DATA RACE") || strings.Contains(log, "\npanic: ") {
@@ -164,30 +180,41 @@ func (w *Worker) Get(path string) (status int, body string) {
 		w.t.Fatalf("%s has ended:\n%s", w.Name, w.Log())
 	default:
 	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	status, body, err := w.Ask(ctx, path)
+	if err != nil {
+		return 0, ""
+	}
+	return status, body
+}
+
+// Ask asks the admin server. Unlike the other methods it may be called from any
+// goroutine, one at a time, and fails no test: a worker may be frozen or gone.
+func (w *Worker) Ask(ctx context.Context, path string) (status int, body string, err error) {
 	if w.url == "" {
-		for _, l := range w.Lines("listening") {
+		log, err := os.ReadFile(w.Stderr())
+		if err != nil {
+			return 0, "", err
+		}
+		for _, l := range lines(string(log), "listening") {
 			w.url = "http://" + l.Address
 		}
 		if w.url == "" {
-			return 0, ""
+			return 0, "", fmt.Errorf("%s does not listen yet", w.Name)
 		}
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+path, http.NoBody)
 	if err != nil {
-		w.t.Fatal(err)
+		return 0, "", err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, ""
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, ""
-	}
-	return resp.StatusCode, string(b)
+	return resp.StatusCode, string(b), err
 }
 
 // Metric returns the sum of the series of a metric that have all the labels,
@@ -196,6 +223,15 @@ func (w *Worker) Get(path string) (status int, body string) {
 func (w *Worker) Metric(name string, labels ...string) (sum float64, series int) {
 	w.t.Helper()
 	_, body := w.Get("/metrics")
+	sum, series, err := Sum(body, name, labels...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return sum, series
+}
+
+// Sum is Metric for what a worker has answered.
+func Sum(body, name string, labels ...string) (sum float64, series int, err error) {
 lines:
 	for line := range strings.Lines(body) {
 		id, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
@@ -210,12 +246,12 @@ lines:
 		}
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			w.t.Fatalf("metric %s: %v", line, err)
+			return 0, 0, fmt.Errorf("metric %s: %w", line, err)
 		}
 		sum += v
 		series++
 	}
-	return sum, series
+	return sum, series, nil
 }
 
 // Line is what tests look at in a line of the log.
@@ -231,8 +267,12 @@ type Line struct {
 // Lines returns the lines of the log with a message.
 func (w *Worker) Lines(msg string) []Line {
 	w.t.Helper()
+	return lines(w.Log(), msg)
+}
+
+func lines(log, msg string) []Line {
 	var all []Line
-	for text := range strings.Lines(w.Log()) {
+	for text := range strings.Lines(log) {
 		var l Line
 		if json.Unmarshal([]byte(text), &l) == nil && l.Msg == msg { // the last one may be half written
 			all = append(all, l)
