@@ -59,7 +59,7 @@ type member struct {
 // flight is a call that has not ended.
 type flight struct {
 	trace.Event
-	// loose: its worker was frozen since it began, see rules.go.
+	// loose: its worker was killed or frozen since it began, see rules.go.
 	loose bool
 	// stranger: it began when the partition was another's, which is a fault unless
 	// nothing of it leaves.
@@ -197,14 +197,10 @@ func (l *Ledger) out(e trace.Event) {
 		l.frozen[e.Worker] = true
 	}
 	for _, a := range l.dests {
-		for user, flights := range a.flights {
-			if e.Kind == Killed {
-				flights = slices.DeleteFunc(flights, func(f flight) bool { return f.Worker == e.Worker })
-			}
+		for _, flights := range a.flights {
 			for i := range flights {
 				flights[i].loose = flights[i].loose || flights[i].Worker == e.Worker
 			}
-			a.flights[user] = flights
 		}
 	}
 }

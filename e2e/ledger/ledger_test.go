@@ -114,6 +114,7 @@ func TestLedger(t *testing.T) {
 		{"nobody's partition", join(event(2, trace.Call, on(0), func(e *trace.Event) { e.Partition = 5 })), []Name{StrangerCall}},
 		{"another's partition", join(assigned(2, "b", 2), event(3, trace.Call, on(0))), []Name{StrangerCall}},
 		{"it thaws and stops", join(event(1, Frozen), assigned(2, "b", 2), event(3, Thawed), event(3, trace.Call, on(0)), event(3, trace.Called, on(0), said("unsent: lease"))), nil},
+		{"it thaws beside the owner's call", join(event(1, Frozen), assigned(2, "b", 2), event(3, trace.Call, by("b"), on(2)), event(3, trace.Call, on(0)), event(3, trace.Called, on(0), said("unsent: lease"))), nil},
 		{"it thaws and calls", join(event(1, Frozen), assigned(2, "b", 2), event(3, Thawed), event(3, trace.Call, on(0)), event(3, trace.Called, on(0), said(trace.OK))), []Name{StrangerCall}},
 		{"a commit of what was not assigned", join(commits(2, "a", 2, 0)), []Name{StrangerWrote}},
 		{"a commit of a stranger", join(commits(2, "b", 1, 0)), []Name{StrangerWrote}},

@@ -29,6 +29,8 @@ func TestRegression(t *testing.T) {
 		{"by a lost reply", join(event(1, trace.Call, on(0)), event(2, trace.Called, on(0), said("unsure: timeout")), delivered(9, 1), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 1, nil},
 		{"a failure that was answered", join(event(1, trace.Call, on(0)), event(2, trace.Called, on(0), said("failed: http_500")), delivered(9, 1), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
 		{"by a frozen worker", join(event(1, trace.Call, on(0)), event(2, Frozen), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), event(11, trace.Called, on(0), said(trace.OK)), applied(70, 1)), 0, 1, nil},
+		{"another was frozen", join(event(1, trace.Call, on(0)), event(2, Frozen, by("c")), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
+		{"killed, and another of its name", join(event(1, Killed), event(2, trace.Call, on(0)), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
 		{"the wrong worker", join(event(1, trace.Call, on(0)), event(2, Killed), delivered(9, 1, by("b")), applied(9, 1), event(10, Applied, on(0), by("b")), applied(70, 1)), 0, 0, []Name{TakenBack}},
 		{"each destination by itself", join(delivered(1, 1), applied(1, 1), event(2, Applied, on(0), func(e *trace.Event) { e.Destination = "haptik" })), 0, 0, nil},
 	}

@@ -18,7 +18,6 @@ type Regression struct {
 	report func(Finding)
 	calls  map[change][]*carried
 	users  map[user]*held
-	dead   map[string]bool
 	// Killed and Lost are how many steps back there were by the last call of a
 	// killed worker, and by a call whose reply was lost or whose worker was frozen.
 	Killed, Lost int
@@ -35,7 +34,9 @@ type change struct {
 // carried is a call that carried a change to a destination.
 type carried struct {
 	trace.Event
-	ended, unsure bool
+	ended  bool
+	unsure bool // its reply is lost, or its worker was frozen or killed before it came
+	killed bool
 }
 
 // held is what a destination holds of a user.
@@ -47,7 +48,7 @@ type held struct {
 
 // NewRegression returns a probe that calls report with each finding.
 func NewRegression(report func(Finding)) *Regression {
-	return &Regression{report: report, calls: map[change][]*carried{}, users: map[user]*held{}, dead: map[string]bool{}}
+	return &Regression{report: report, calls: map[change][]*carried{}, users: map[user]*held{}}
 }
 
 func changeOf(e trace.Event) change { return change{e.Destination, e.TopicPartition(), e.Offset} }
@@ -64,12 +65,12 @@ func (r *Regression) Note(e trace.Event) {
 				break
 			}
 		}
-	case Killed:
-		r.dead[e.Worker] = true
-	case Frozen:
+	case Killed, Frozen:
 		for _, calls := range r.calls {
 			for _, c := range calls {
-				c.unsure = c.unsure || !c.ended && c.Worker == e.Worker
+				if !c.ended && c.Worker == e.Worker {
+					c.killed, c.unsure = e.Kind == Killed, true
+				}
 			}
 		}
 	case Applied:
@@ -99,7 +100,7 @@ func (r *Regression) cause(e trace.Event, h *held) string {
 	for _, c := range r.calls[changeOf(e)] {
 		switch {
 		case e.Worker != "" && c.Worker != e.Worker:
-		case !c.ended && r.dead[c.Worker]:
+		case c.killed:
 			killed = c
 		case c.unsure:
 			lost = c
