@@ -2,8 +2,8 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -35,6 +35,7 @@ func (g *generation) tryTake(ctx context.Context) error {
 	}
 	now := time.Now()
 	g.parts, g.byName = nil, map[TopicPartition]*owned{}
+	var begin []*owned // those without a commit
 	for topic, assigned := range g.gen.Assignments {
 		for _, a := range assigned {
 			p := &owned{TopicPartition: TopicPartition{topic, a.ID}}
@@ -45,15 +46,17 @@ func (g *generation) tryTake(ctx context.Context) error {
 			case c.Offset >= 0:
 				p.inherit(now, c, g.Lane.Retry.ConfirmAfter)
 			default:
-				if err := g.first(ctx, p, committed); err != nil {
-					return err
-				}
+				p.committed = -1
+				p.born = g.counts[topic]
+				p.added = addedLater(p.TopicPartition, committed)
+				begin = append(begin, p)
 			}
 			g.parts = append(g.parts, p)
 			g.byName[p.TopicPartition] = p
 		}
 	}
-	return nil
+	g.begin(ctx, begin)
+	return ctx.Err()
 }
 
 // everyPartition lists the partitions of the assigned topics, whoever owns them.
@@ -71,17 +74,45 @@ func (g *generation) everyPartition() map[string][]int {
 	return all
 }
 
-// first finds the start of a partition that has no commit. One that was there
-// when the group began starts where the configuration says. One that was added
-// later starts at its first record, but not before its turn: the changes of its
-// users up to then are in the older partitions.
-func (g *generation) first(ctx context.Context, p *owned, committed map[TopicPartition]Committed) error {
-	p.born = g.counts[p.Topic]
-	for tp, c := range committed {
-		if n, _ := parseNote(c.Metadata); tp.Topic == p.Topic && c.Offset >= 0 && n.Born <= p.Partition {
-			p.added = true
+// addedLater reports whether tp, which has no commit, was added after the group
+// began: another partition was first committed when there were not as many yet.
+func addedLater(tp TopicPartition, committed map[TopicPartition]Committed) bool {
+	for other, c := range committed {
+		if n, _ := parseNote(c.Metadata); other.Topic == tp.Topic && c.Offset >= 0 && n.Born <= tp.Partition {
+			return true
 		}
 	}
+	return false
+}
+
+// begin finds where the partitions without a commit start. It asks for all of them
+// at once, for a broker that does not answer costs the time of a request; those
+// that it leads are put aside, and the others are read meanwhile.
+func (g *generation) begin(ctx context.Context, parts []*owned) {
+	var wg sync.WaitGroup
+	for _, p := range parts {
+		wg.Go(func() {
+			start, err := g.startOf(ctx, p)
+			if err == nil {
+				p.start = start
+				p.front.advance(start)
+				return
+			}
+			p.unlisted = true
+			if ctx.Err() == nil {
+				g.Log.Warn("a partition is not read yet: its leader does not say where it starts; the others are read meanwhile",
+					"topic", p.Topic, "partition", p.Partition, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// startOf asks where a partition without a commit starts. One that was there when
+// the group began starts where the configuration says. One that was added later
+// starts at its first record, but not before its turn: the changes of its users up
+// to then are in the older partitions.
+func (g *generation) startOf(ctx context.Context, p *owned) (int64, error) {
 	at := kafka.FirstOffset
 	if !p.added && !g.StartFrom.IsZero() {
 		at = g.StartFrom.UnixMilli()
@@ -89,86 +120,6 @@ func (g *generation) first(ctx context.Context, p *owned, committed map[TopicPar
 	start, err := g.Client.ListOffsets(ctx, p.Topic, p.Partition, at)
 	if err != nil {
 		g.Metrics.Consumer.Errors.Of("list_offsets").Inc()
-		return err
 	}
-	p.start, p.committed = start, -1
-	p.front.advance(start)
-	return nil
-}
-
-// admit waits until the partitions that were added later may be read: all older
-// ones have been read past where they ended when the first record came. Then it
-// commits their starts and returns true; the generation ends, and the next one
-// reads them.
-func (g *generation) admit(ctx context.Context) bool {
-	ends := map[TopicPartition]map[TopicPartition]int64{} // by added partition
-	for sleep(ctx, lookEvery) {
-		for _, p := range g.parts {
-			if !p.added {
-				continue
-			}
-			ok, err := g.admissible(ctx, p, ends)
-			if err != nil {
-				g.Log.Warn("cannot tell yet whether an added partition may be read", "topic", p.Topic, "partition", p.Partition, "error", err)
-			}
-			if ok && g.admitted(ctx, p) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (g *generation) admissible(ctx context.Context, p *owned, ends map[TopicPartition]map[TopicPartition]int64) (bool, error) {
-	if ends[p.TopicPartition] == nil {
-		end, err := g.Client.ListOffsets(ctx, p.Topic, p.Partition, kafka.LastOffset)
-		if err != nil || end == p.start {
-			return false, err
-		}
-	}
-	committed, err := g.Client.CommittedOffsets(ctx, g.Group, map[string][]int{p.Topic: g.everyPartition()[p.Topic]})
-	if err != nil {
-		return false, err
-	}
-	if ends[p.TopicPartition] == nil {
-		listed := map[TopicPartition]int64{}
-		for tp, c := range committed {
-			if c.Err != nil {
-				return false, c.Err
-			}
-			if c.Offset < 0 {
-				continue // added as well
-			}
-			if listed[tp], err = g.Client.ListOffsets(ctx, tp.Topic, tp.Partition, kafka.LastOffset); err != nil {
-				return false, err
-			}
-		}
-		ends[p.TopicPartition] = listed
-	}
-	for tp, end := range ends[p.TopicPartition] {
-		if committed[tp].Offset < end {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// admitted commits the start of p, which makes it an ordinary partition.
-func (g *generation) admitted(ctx context.Context, p *owned) bool {
-	n := note{End: p.start, Born: p.born, Drained: true}
-	codes, err := g.Client.Commit(ctx, CommitRequest{
-		Group: g.Group, Generation: int(g.gen.ID), Member: g.gen.MemberID,
-		Partitions: []PartitionCommit{{TopicPartition: p.TopicPartition, Offset: p.start, Metadata: n.String()}},
-	})
-	if code := codes[p.TopicPartition]; err == nil && code != 0 {
-		err = code
-	}
-	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			g.Log.Warn("committing the start of an added partition failed", "topic", p.Topic, "partition", p.Partition, "error", err)
-		}
-		return false
-	}
-	g.Log.Info("an added partition may be read now", "topic", p.Topic, "partition", p.Partition)
-	return true
+	return start, err
 }

@@ -32,7 +32,7 @@ func (g *generation) behind(now time.Time) bool {
 // behind reports whether the last owner may have made calls for changes that are
 // in the log and not registered yet.
 func (p *owned) behind() bool {
-	if p.halted || p.added || p.front.position >= p.reach {
+	if p.halted || p.aside() || p.front.position >= p.reach {
 		return false
 	}
 	return !p.heard || p.front.position < p.progress.LogEnd

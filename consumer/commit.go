@@ -126,7 +126,7 @@ func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all
 	for _, p := range parts {
 		offset := max(p.front.offset(), p.committed)
 		switch {
-		case p.halted, p.added: // an added partition gets its first commit when its turn has come
+		case p.halted, p.aside(): // what is put aside gets its first commit when its turn has come
 			continue
 		case !all && offset == p.committed && p.end-p.front.position > headroom/2:
 			continue

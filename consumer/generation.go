@@ -75,7 +75,7 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	reading, stop := context.WithCancel(g)
 	defer stop()
 	x.read(reading)
-	if slices.ContainsFunc(x.parts, func(p *owned) bool { return p.added }) {
+	if slices.ContainsFunc(x.parts, (*owned).aside) {
 		x.wg.Go(func() {
 			if x.admit(reading) {
 				stop()
@@ -97,6 +97,12 @@ func (g *generation) assigned() {
 	}
 	for _, p := range g.parts {
 		p.metrics = g.Metrics.Consumer.Assign(p.Topic, p.Partition)
+		switch {
+		case p.unlisted:
+			p.metrics.Wait(metrics.WaitsForLeader)
+		case p.added:
+			p.metrics.Wait(metrics.WaitsForOlder)
+		}
 		names = append(names, trace.TopicPartition(p.TopicPartition))
 	}
 	g.lane.Retain(func(at usync.Position) bool {

@@ -18,6 +18,7 @@ type owned struct {
 	born      int
 	start     int64
 	added     bool // after the group began: it waits for the older ones
+	unlisted  bool // it has no commit, and its leader has not said where it starts
 	halted    bool
 
 	// A former owner may have sent the changes below doubtEnd, and they may be
@@ -37,6 +38,9 @@ type owned struct {
 	progress metrics.Progress
 	metrics  *metrics.Partition
 }
+
+// aside reports whether p is neither read nor committed in this generation: see admit.
+func (p *owned) aside() bool { return p.added || p.unlisted }
 
 // inherit takes over what the last owner left in its commit.
 func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) {

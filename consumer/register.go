@@ -22,7 +22,7 @@ func (g *generation) read(ctx context.Context) {
 	starts := map[TopicPartition]int64{}
 	for _, p := range g.parts {
 		p.heardAt = time.Now()
-		if !p.added {
+		if !p.aside() {
 			starts[p.TopicPartition] = p.start
 		}
 	}

@@ -35,6 +35,7 @@ type Consumer struct {
 	records         *prometheus.CounterVec
 	assigned        *prometheus.GaugeVec
 	halted          *prometheus.GaugeVec
+	waiting         *prometheus.GaugeVec
 	lag             *prometheus.GaugeVec
 	uncommitted     *prometheus.GaugeVec
 	headroom        *prometheus.GaugeVec
@@ -94,6 +95,8 @@ func newConsumer(f factory) *Consumer {
 		assigned: f.gaugeVec("consumer_assigned_partitions", "Partitions owned.", "topic"),
 		halted: f.gaugeVec("consumer_partition_halted",
 			"1 if the partition is owned but no longer read, by the reason.", "topic", "partition", "reason"),
+		waiting: f.gaugeVec("consumer_partition_waiting",
+			"1 if the partition is owned and not read yet, by the reason.", "topic", "partition", "reason"),
 		lag: f.gaugeVec("consumer_lag_records",
 			"Log end minus the offset that may be committed.", "topic", "partition"),
 		uncommitted: f.gaugeVec("consumer_uncommitted_records",
@@ -144,7 +147,7 @@ func (c *Consumer) Revoke(topic string, partition int) {
 	delete(c.partitions, k)
 	c.assigned.WithLabelValues(k.topic).Dec()
 	labels := prometheus.Labels{"topic": k.topic, "partition": strconv.Itoa(k.partition)}
-	for _, vec := range []*prometheus.GaugeVec{c.halted, c.lag, c.uncommitted, c.headroom, c.headroomSeconds} {
+	for _, vec := range []*prometheus.GaugeVec{c.halted, c.waiting, c.lag, c.uncommitted, c.headroom, c.headroomSeconds} {
 		vec.DeletePartialMatch(labels)
 	}
 }

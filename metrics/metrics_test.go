@@ -149,6 +149,7 @@ func use(d *Destination) {
 	p.Records.Inc()
 	p.Observe(Progress{LogStart: 5, Frontier: 10, Position: 15, LogEnd: 20}, time.Unix(0, 0))
 	p.Halt("corrupt")
+	p.Wait(WaitsForOlder)
 
 	d.Events.Decoded("update")
 	d.Events.Skipped("heartbeat", "heartbeat")

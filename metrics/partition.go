@@ -62,12 +62,27 @@ func (p *Partition) Halt(reason string) {
 	if !slices.Contains(haltReasons, reason) {
 		reason = other
 	}
+	p.show(p.consumer.halted, reason)
+}
+
+// The reasons why a partition is not read yet.
+const (
+	WaitsForOlder  = "added"       // it was added later: the older partitions are read first
+	WaitsForLeader = "unreachable" // nothing is committed for it, and its leader does not say where it starts
+)
+
+// Wait shows that the partition is not read yet, and why, until the revoke. reason
+// is one of the constants.
+func (p *Partition) Wait(reason string) { p.show(p.consumer.waiting, reason) }
+
+// show sets a series to 1, unless Revoke has deleted it: a late report must not
+// bring it back.
+func (p *Partition) show(vec *prometheus.GaugeVec, reason string) {
 	c := p.consumer
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A late halt must not bring back a series that Revoke deleted.
 	if c.partitions[p.key] == p {
-		c.halted.WithLabelValues(append(p.key.labels(), reason)...).Set(1)
+		vec.WithLabelValues(append(p.key.labels(), reason)...).Set(1)
 	}
 }
 

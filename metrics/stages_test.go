@@ -21,7 +21,7 @@ func TestPartitionSeriesLiveFromAssignToRevoke(t *testing.T) {
 	c := New(reg, "taptalk").For("taptalk").Consumer
 	names := []string{
 		"usersync_consumer_lag_records", "usersync_consumer_uncommitted_records", "usersync_consumer_partition_halted",
-		"usersync_consumer_retention_headroom_records", "usersync_consumer_retention_headroom_seconds",
+		"usersync_consumer_partition_waiting", "usersync_consumer_retention_headroom_records", "usersync_consumer_retention_headroom_seconds",
 	}
 	exist := func(partition string) int {
 		n := 0
@@ -38,6 +38,7 @@ func TestPartitionSeriesLiveFromAssignToRevoke(t *testing.T) {
 		p.Records.Add(3)
 		p.Observe(x, time.Unix(0, 0))
 		p.Halt("corrupt")
+		p.Wait(WaitsForLeader)
 	}
 	if c.Assign(topic, 1) != one {
 		t.Error("a second Assign made another Partition")
@@ -54,6 +55,7 @@ func TestPartitionSeriesLiveFromAssignToRevoke(t *testing.T) {
 	c.Revoke(topic, 99)
 	one.Observe(x, time.Unix(60, 0)) // a late report of the old generation
 	one.Halt("corrupt")
+	one.Wait(WaitsForLeader)
 	if exist("1") != 0 || exist("2") != len(names) {
 		t.Errorf("after the revoke %d and %d series exist, want 0 and %d", exist("1"), exist("2"), len(names))
 	}
