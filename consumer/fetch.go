@@ -67,15 +67,16 @@ type fetcher struct {
 
 // partition is the state of one partition. The first group is guarded by the
 // fetcher's mu. The second belongs to the goroutine of its leader, and to the one
-// that places partitions while it has none.
+// that settles it while it has none.
 type partition struct {
 	TopicPartition
-	leader  int // broker ID; -1: to be placed
-	unread  bool
-	held    int64 // bytes of the budget that the unread batch takes
-	halted  bool
-	suspect bool      // fetched alone: its bytes may be what failed a response
-	retryAt time.Time // not before
+	leader   int // broker ID; -1: to be settled
+	settling bool
+	unread   bool
+	held     int64 // bytes of the budget that the unread batch takes
+	halted   bool
+	suspect  bool      // fetched alone: its bytes may be what failed a response
+	retryAt  time.Time // not before
 
 	next        int64
 	failures    int // requests in a row, for the back-off

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -15,9 +16,12 @@ const placeEvery = 500 * time.Millisecond
 // idle, until the generation ends: it may get some back.
 func (f *fetcher) place(ctx context.Context, wg *sync.WaitGroup, out chan<- fetched) {
 	for ctx.Err() == nil {
+		homeless := f.homeless()
+		for id, parts := range f.byLeader(ctx, homeless) {
+			wg.Go(func() { f.settle(ctx, wg, id, parts, out) })
+		}
 		var again <-chan time.Time
-		if homeless := f.homeless(); len(homeless) > 0 {
-			f.settle(ctx, wg, homeless, out)
+		if len(homeless) > 0 {
 			again = time.After(placeEvery)
 		}
 		select {
@@ -28,8 +32,8 @@ func (f *fetcher) place(ctx context.Context, wg *sync.WaitGroup, out chan<- fetc
 	}
 }
 
-// homeless returns the partitions without a leader. Nobody fetches these, so they
-// are place's to look into.
+// homeless returns the partitions without a leader, those that are being settled
+// among them.
 func (f *fetcher) homeless() []*partition {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,36 +46,74 @@ func (f *fetcher) homeless() []*partition {
 	return list
 }
 
-// settle looks up the leaders of the homeless once.
-func (f *fetcher) settle(ctx context.Context, wg *sync.WaitGroup, homeless []*partition, out chan<- fetched) {
+// byLeader takes those of the homeless that nobody settles yet, by the broker that
+// leads them; -1 if none does. They are then the caller's to settle.
+func (f *fetcher) byLeader(ctx context.Context, homeless []*partition) map[int][]*partition {
+	groups := map[int][]*partition{}
+	topic, infos, err := "", []PartitionInfo(nil), error(nil)
 	for _, p := range homeless {
 		// One topic at a time, so that one that we may not read doesn't hide the others.
-		found, err := f.client.Metadata(ctx, []string{p.Topic})
-		if err != nil {
-			if ctx.Err() == nil {
+		if p.Topic != topic {
+			topic = p.Topic
+			if infos, err = f.partitionsOf(ctx, topic); err != nil && ctx.Err() == nil {
 				f.cfg.OnError("metadata", err)
 			}
-			continue
 		}
-		id := leaderOf(found[p.Topic], p.Partition)
-		if id >= 0 && p.failures == 0 && p.unknown.answers == 0 {
-			f.recognise(ctx, p)
-		} else {
-			same, halt := f.sameLog(ctx, p)
+		if err == nil && f.claim(p) {
+			id := leaderOf(infos, p.Partition)
+			groups[id] = append(groups[id], p)
+		}
+	}
+	return groups
+}
+
+func (f *fetcher) partitionsOf(ctx context.Context, topic string) ([]PartitionInfo, error) {
+	found, err := f.client.Metadata(ctx, []string{topic})
+	return found[topic], err
+}
+
+// claim reports whether p has no leader and nobody settles it; then the caller does.
+func (f *fetcher) claim(p *partition) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	free := p.leader < 0 && !p.halted && !p.settling
+	p.settling = p.settling || free
+	return free
+}
+
+// settle looks into the logs of partitions that have the same leader, broker id,
+// and hands them to its goroutine. It runs beside place: a broker that does not
+// answer holds up nobody but its own partitions. It holds them up for one request's
+// time in all, since they may get another leader meanwhile, and in random order,
+// since it may be one of them alone that hangs.
+func (f *fetcher) settle(ctx context.Context, wg *sync.WaitGroup, id int, parts []*partition, out chan<- fetched) {
+	looking, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	for _, i := range rand.Perm(len(parts)) {
+		p, leader := parts[i], -1
+		if looking.Err() == nil {
+			same, halt := f.look(looking, p, id)
 			if halt != nil {
 				select {
 				case out <- f.halt(p, halt):
 				case <-ctx.Done():
 				}
 			}
-			if !same {
-				continue
+			if same && looking.Err() == nil {
+				leader = id
 			}
 		}
-		if id >= 0 {
-			f.assign(ctx, wg, p, id, out)
-		}
+		f.assign(ctx, wg, p, leader, out)
 	}
+}
+
+// look finds out whether the log of p is the one that was read so far, if any was.
+func (f *fetcher) look(ctx context.Context, p *partition, id int) (same bool, halt *haltError) {
+	if id >= 0 && p.failures == 0 && p.unknown.answers == 0 {
+		f.recognise(ctx, p)
+		return true, nil
+	}
+	return f.sameLog(ctx, p)
 }
 
 func leaderOf(partitions []PartitionInfo, id int) int {
@@ -83,10 +125,15 @@ func leaderOf(partitions []PartitionInfo, id int) int {
 	return -1
 }
 
-// assign hands p to the goroutine of its leader.
+// assign ends the settling of p: it hands p to the goroutine of broker id, or to
+// nobody if that is -1.
 func (f *fetcher) assign(ctx context.Context, wg *sync.WaitGroup, p *partition, id int, out chan<- fetched) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	p.settling = false
+	if id < 0 {
+		return
+	}
 	if f.leaders[id] == nil {
 		l := &leader{id: id, wake: make(chan struct{}, 1)}
 		f.leaders[id] = l
