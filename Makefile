@@ -12,7 +12,7 @@ TOOLS := $(CACHE)/tools-$(TOOLS_KEY)
 # limit itself as a failure (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 20000x
 
-.PHONY: build test race chaos red e2e pipeline fuzz fmt lint vulncheck ci
+.PHONY: build test race chaos red e2e soak pipeline fuzz fmt lint vulncheck ci
 
 # Build the binaries into bin/.
 build:
@@ -40,8 +40,15 @@ red:
 	go test -tags faults ./consumer -run '^TestRed$$' -count=1
 
 # Run the tests on real parts, one package at a time, and fail instead of skipping.
+# The chaos is without the race detector, which would leave it little time for faults.
 e2e:
-	USERSYNC_E2E=require go test $(RACE) -count=1 -p 1 -timeout 20m ./e2e/...
+	USERSYNC_E2E=require go test $(RACE) -count=1 -p 1 -timeout 20m $$(go list ./e2e/... | grep -v /e2e/chaos)
+	USERSYNC_E2E=require go test -count=1 -timeout 20m ./e2e/chaos
+
+# Run real parts through one new schedule of faults after the other, for an hour.
+SOAK ?= 1h
+soak:
+	USERSYNC_E2E=require go test -count=1 -v -timeout 0 -artifacts ./e2e/chaos -run '^TestChaos$$' -soak $(SOAK)
 
 # Run PostgreSQL, Debezium, Kafka, two workers and both vendors, to play with.
 pipeline:

@@ -1,0 +1,319 @@
+package chaos
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"usersync/consumer/trace"
+	"usersync/e2e/ledger"
+	"usersync/e2e/vendors"
+)
+
+// hashKey is the workers' privacy.hash_key, so that it is known whom a trace means.
+const hashKey = "of the chaos tests, and of nobody else"
+
+// hashed is what a worker's trace calls a user.
+func hashed(id int) string {
+	mac := hmac.New(sha256.New, []byte(hashKey))
+	mac.Write([]byte(strconv.Itoa(id)))
+	return hex.EncodeToString(mac.Sum(nil))[:12]
+}
+
+// people are all users by what traces call them.
+var people = sync.OnceValue(func() map[string]int {
+	all := map[string]int{}
+	for id := 1; id <= tablet; id++ {
+		all[hashed(id)] = id
+	}
+	return all
+})
+
+// change is a record of the topic.
+type change struct {
+	id      int
+	name    string // with single blanks; "" of a delete
+	poison  string // the destination whose vendor rejects it
+	deleted bool
+}
+
+// topic is what is in the topic so far. Its reader writes it, beside all others.
+type topic struct {
+	mu      sync.Mutex
+	changes map[trace.TopicPartition][]change // index is the offset
+	fresh   map[trace.TopicPartition][]trace.Event
+	named   map[string]int // how often a name was seen
+	err     error
+}
+
+func newTopic() *topic {
+	return &topic{changes: map[trace.TopicPartition][]change{}, fresh: map[trace.TopicPartition][]trace.Event{}, named: map[string]int{}}
+}
+
+// take takes the next record of a partition.
+func (t *topic) take(r *kgo.Record) {
+	c, err := read(r)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tp := trace.TopicPartition{Topic: r.Topic, Partition: int(r.Partition)}
+	if err == nil && r.Offset != int64(len(t.changes[tp])) {
+		err = fmt.Errorf("it follows the one at %d", len(t.changes[tp])-1)
+	}
+	if err != nil && t.err == nil {
+		t.err = fmt.Errorf("record at %d of %v: %w", r.Offset, tp, err)
+	}
+	t.changes[tp] = append(t.changes[tp], c)
+	t.named[c.name]++
+	// The producer's time: it is from before the broker had the record.
+	e := trace.Event{At: r.Timestamp, Kind: ledger.Wrote, Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset, User: hashed(c.id)}
+	if c.deleted {
+		e.Outcome = ledger.Deleted
+	}
+	t.fresh[tp] = append(t.fresh[tp], e)
+}
+
+func read(r *kgo.Record) (change, error) {
+	var key struct{ ID int }
+	if err := json.Unmarshal(r.Key, &key); err != nil {
+		return change{}, err
+	}
+	c := change{id: key.ID, deleted: true}
+	var value struct {
+		After *struct {
+			Name  *string `json:"full_name"`
+			Email *string `json:"email"`
+		}
+	}
+	if r.Value == nil { // the tombstone after a delete
+		return c, nil
+	}
+	if err := json.Unmarshal(r.Value, &value); err != nil || value.After == nil {
+		return c, err
+	}
+	c.deleted = false
+	if value.After.Name != nil {
+		c.name = words(*value.After.Name)
+	}
+	for _, d := range vendors.Destinations {
+		if value.After.Email != nil && *value.After.Email == poison(d) {
+			c.poison = d
+		}
+	}
+	return c, nil
+}
+
+// end is up to where a partition is known.
+func (t *topic) end(tp trace.TopicPartition) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int64(len(t.changes[tp]))
+}
+
+// ends are those of all partitions.
+func (t *topic) ends() map[trace.TopicPartition]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[trace.TopicPartition]int64{}
+	for tp, changes := range t.changes {
+		all[tp] = int64(len(changes))
+	}
+	return all
+}
+
+// at is a change; one that is not known is nobody's.
+func (t *topic) at(tp trace.TopicPartition, offset int64) change {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if offset < 0 || offset >= int64(len(t.changes[tp])) {
+		return change{}
+	}
+	return t.changes[tp][offset]
+}
+
+// newest returns the offset of each user's newest change.
+func (t *topic) newest() map[int]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[int]int64{}
+	for _, changes := range t.changes {
+		for offset, c := range changes {
+			all[c.id] = int64(offset)
+		}
+	}
+	return all
+}
+
+// seen reports whether a change to a name has come.
+func (t *topic) seen(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.named[name] > 0
+}
+
+// delay is how late an event may be written after its time, and still go before
+// what came after it. A frozen worker writes when it thaws, and is waited for.
+const delay = 3 * time.Second
+
+// books merge what the workers, the vendors, the topic and the runner say into one
+// trace, a moment late, and give it to the ledger and the probes. They are for one
+// goroutine.
+type books struct {
+	*ledger.Ledger
+	topic      *topic
+	regression *ledger.Regression
+	blame      *ledger.Blame
+	events     map[string][]trace.Event // what waits to be merged, by source
+	next       map[string]int           // in the vendors' feeds
+	seen       map[string]map[int]bool  // the calls of those that were noted
+	calls      map[carrier][]trace.Event
+	delivered  map[delivery]bool
+	letters    []trace.Event
+	repeats    func(trace.Event) // is told of each call that repeats a delivered change
+}
+
+// carrier is whose calls they are, and about whom.
+type carrier struct{ worker, destination, user string }
+
+type delivery struct {
+	destination string
+	tp          trace.TopicPartition
+	offset      int64
+}
+
+func newBooks(t *topic, report func(ledger.Finding), repeats func(trace.Event)) *books {
+	poisoned := func(destination, user string) bool { return poisonFor(people()[user]) == destination }
+	return &books{
+		Ledger: ledger.New(report), topic: t, regression: ledger.NewRegression(report), blame: ledger.NewBlame(report, poisoned),
+		events: map[string][]trace.Event{}, next: map[string]int{}, seen: map[string]map[int]bool{},
+		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, repeats: repeats,
+	}
+}
+
+// tell notes what the runner did to a worker.
+func (b *books) tell(kind trace.Kind, worker string, at time.Time) {
+	b.events["runner"] = append(b.events["runner"], trace.Event{At: at, Kind: kind, Worker: worker})
+}
+
+// read takes what a worker has written.
+func (b *books) read(events []trace.Event, worker string) {
+	for i := range events {
+		events[i].Worker = worker // its own name for itself is not known to the vendors
+	}
+	b.events[worker] = append(b.events[worker], events...)
+}
+
+// ask takes what the vendors have saved.
+func (b *books) ask(v *vendors.Vendors) {
+	for _, d := range vendors.Destinations {
+		var calls []vendors.Call
+		calls, b.next[d] = v.Feed(d, b.next[d])
+		if b.seen[d] == nil {
+			b.seen[d] = map[int]bool{}
+		}
+		for _, c := range calls {
+			if c.Order == 0 || b.seen[d][c.Seq] {
+				continue
+			}
+			b.seen[d][c.Seq] = true
+			id, err := strconv.Atoi(c.User)
+			if err != nil {
+				continue // a user that nobody wrote: found when the table is compared
+			}
+			// Which change it was is found when the calls before it are known.
+			b.events[d] = append(b.events[d], trace.Event{
+				At: c.Applied, Kind: ledger.Applied, Worker: c.Caller, Destination: d, User: hashed(id), Outcome: c.Name(),
+			})
+		}
+	}
+}
+
+// merge notes everything up to delay ago, or to a time before that at which a worker
+// was frozen that is still so.
+func (b *books) merge(until time.Time) {
+	b.topic.mu.Lock()
+	for tp, fresh := range b.topic.fresh {
+		source := fmt.Sprint(tp)
+		b.events[source] = append(b.events[source], fresh...)
+		delete(b.topic.fresh, tp)
+	}
+	b.topic.mu.Unlock()
+	for _, source := range b.events {
+		for _, e := range source {
+			if e.At.After(until) {
+				break
+			}
+			if e.Topic != "" && e.Kind != ledger.Wrote && e.Offset > b.topic.end(e.TopicPartition()) {
+				until = e.At.Add(-1) // the reader of the topic has not come so far
+				break
+			}
+		}
+	}
+	var due [][]trace.Event
+	for _, name := range slices.Sorted(maps.Keys(b.events)) {
+		source := b.events[name]
+		n := slices.IndexFunc(source, func(e trace.Event) bool { return e.At.After(until) })
+		if n < 0 {
+			n = len(source)
+		}
+		if n > 0 {
+			due = append(due, source[:n])
+		}
+		if b.events[name] = source[n:]; n == len(source) {
+			delete(b.events, name)
+		}
+	}
+	for _, e := range ledger.Merge(ledger.Tick, due...) {
+		b.note(e)
+	}
+}
+
+func (b *books) note(e trace.Event) {
+	who := carrier{e.Worker, e.Destination, e.User}
+	at := delivery{e.Destination, e.TopicPartition(), e.Offset}
+	switch e.Kind {
+	case trace.Call:
+		b.calls[who] = append(b.calls[who], e)
+		if b.delivered[at] {
+			b.repeats(e)
+		}
+	case trace.Called:
+		if e.OK() {
+			b.delivered[at] = true
+		}
+	case trace.Letter:
+		b.letters = append(b.letters, e)
+	case ledger.Applied:
+		name := e.Outcome
+		e.Outcome = ""
+		if !b.resolve(&e, b.calls[who], name) {
+			return
+		}
+	}
+	b.Note(e)
+	b.regression.Note(e)
+	b.blame.Note(e)
+}
+
+// resolve finds the change that a vendor has saved: the newest that the caller had
+// begun a call for and that has this name. It reports false if that cannot be told.
+func (b *books) resolve(e *trace.Event, calls []trace.Event, name string) bool {
+	if returns(people()[e.User]) {
+		return false
+	}
+	for _, c := range slices.Backward(calls) {
+		if b.topic.at(c.TopicPartition(), c.Offset).name == name {
+			e.Topic, e.Partition, e.Offset = c.Topic, c.Partition, c.Offset
+			return true
+		}
+	}
+	return false
+}

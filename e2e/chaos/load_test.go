@@ -1,0 +1,248 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"usersync/e2e/vendors"
+)
+
+// marker is in every personal value, and secret in every credential: neither may
+// ever be in a log, a metric or a trace. The marker is in lower case, which the
+// normalization of no field changes.
+const (
+	marker = "zq7marker"
+	secret = "kq9secret"
+)
+
+const (
+	users  = 10_000
+	hot    = 500 // the first ones have more than half of all changes
+	every  = 100 * time.Millisecond
+	tablet = users + 1 // the user whose change is the last of a round
+)
+
+// Some users are special; the rest of their ID says so.
+
+// returns reports whether a user goes back and forth between few names, so that
+// which change is meant cannot be told by what a vendor holds.
+func returns(id int) bool { return id%10 == 3 }
+
+// poisonFor returns the destination whose vendor rejects a user when it is poisoned,
+// "" if it never is.
+func poisonFor(id int) string {
+	switch {
+	case id > users:
+	case id%1000 == 507:
+		return vendors.TapTalk
+	case id%1000 == 7:
+		return vendors.Haptik
+	}
+	return ""
+}
+
+// poison is the email that a vendor rejects.
+func poison(destination string) string {
+	return "reject." + marker + "@" + destination + ".example.test"
+}
+
+// load is what an application does to the table. What it writes follows from the
+// seed; when, from the clock.
+type load struct {
+	db      *pgxpool.Pool
+	seed    uint64
+	batches int
+	size    int // changes in a batch
+}
+
+// load writes its batches, one each time, tells how many rows have changed, and
+// goes on slowly until ctx ends.
+func (l *load) run(ctx context.Context, wrote func(int64)) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		size := l.size
+		if i >= l.batches {
+			size = 2 // nobody can be blamed while nobody succeeds
+		}
+		n, err := l.batch(ctx, i, size)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("batch %d: %w", i, err)
+		}
+		wrote(n)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// batch writes a batch in one transaction.
+func (l *load) batch(ctx context.Context, number, size int) (changed int64, err error) {
+	random := rand.New(rand.NewPCG(l.seed, uint64(number)))
+	b := &pgx.Batch{}
+	l.updates(b, random, number, size)
+	if random.IntN(4) == 0 {
+		b.Queue(`delete from users where id = any($1)`, some(random, 2))
+	}
+	if random.IntN(4) == 0 { // of whom most are there, and some were deleted
+		for _, id := range some(random, 4) {
+			b.Queue(insert, id, fmt.Sprintf("%s  %d.%d.%d", marker, l.seed, number, id), email(id), phone(random), nil, nil)
+		}
+	}
+	switch number {
+	case l.batches * 3 / 10:
+		for _, d := range vendors.Destinations {
+			b.Queue(`update users set email = $1 where id = any($2)`, poison(d), poisoned(d))
+		}
+	case l.batches * 7 / 10: // half of them recover
+		for _, d := range vendors.Destinations {
+			for _, id := range poisoned(d)[:5] {
+				b.Queue(`update users set email = $2 where id = $1`, id, email(id))
+			}
+		}
+	}
+	err = pgx.BeginFunc(ctx, l.db, func(tx pgx.Tx) error {
+		results := tx.SendBatch(ctx, b)
+		for range b.Len() {
+			tag, err := results.Exec()
+			if err != nil {
+				return err
+			}
+			changed += tag.RowsAffected()
+		}
+		return results.Close()
+	})
+	return changed, err
+}
+
+const insert = `insert into users (id, full_name, email, phone, language, bio) values ($1, $2, $3, $4, $5, $6)
+	on conflict (id) do update set full_name = excluded.full_name, updated_at = now()`
+
+// updates changes size users, each of them once.
+func (l *load) updates(b *pgx.Batch, random *rand.Rand, number, size int) {
+	seen := map[int]bool{}
+	var ids []int
+	var names, phones []string
+	for len(ids) < size {
+		id := 1 + random.IntN(users)
+		if random.IntN(5) < 3 {
+			id = 1 + random.IntN(hot)
+		}
+		if seen[id] {
+			id = 1 + random.IntN(users)
+		}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		name, number := fmt.Sprintf(" %s  %d.%d.%d", marker, l.seed, number, id), phone(random)
+		if returns(id) { // A, B, A: an old value may be the newest
+			name, number = fmt.Sprintf("%s %c", marker, 'A'+rune(random.IntN(3))), "+62 811 0000 000"
+		}
+		ids, names, phones = append(ids, id), append(names, name), append(phones, number)
+	}
+	b.Queue(`update users set full_name = v.name, phone = v.phone, updated_at = now()
+		from unnest($1::bigint[], $2::text[], $3::text[]) as v(id, name, phone) where users.id = v.id`, ids, names, phones)
+}
+
+// begin fills an empty table.
+func begin(ctx context.Context, db *pgxpool.Pool) error {
+	_, err := db.Exec(ctx, `insert into users (id, full_name, email, phone, username, avatar_url, language, bio)
+		select i, $1 || ' first ' || i, case when i % 5 > 0 then 'User' || i || '.' || $1 || '@Example.Test' end,
+			case when i % 3 > 0 then '+62 812-3456-' || lpad(i::text, 5, '0') end, $1 || i,
+			case when i % 2 > 0 then 'https://cdn.example.test/' || i || '.png' end,
+			(array['en', 'id_ID', 'pt-BR', null])[1 + i % 4], case when i % 11 = 0 then repeat('Lorem ipsum ', 20) end
+		from generate_series(1, $2::int) as i`, marker, tablet)
+	if err != nil {
+		return fmt.Errorf("fill the table: %w", err)
+	}
+	return nil
+}
+
+// last writes the change by whose arrival it is known that all before it are there.
+func last(ctx context.Context, db *pgxpool.Pool, name string) error {
+	if _, err := db.Exec(ctx, `update users set full_name = $2 where id = $1`, tablet, name); err != nil {
+		return fmt.Errorf("the last change: %w", err)
+	}
+	return nil
+}
+
+// some returns n users at random, none of whom is ever poisoned: a delete says that
+// there is nothing left to reject.
+func some(random *rand.Rand, n int) []int {
+	var ids []int
+	for len(ids) < n {
+		if id := hot + 1 + random.IntN(users-hot); poisonFor(id) == "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// poisoned are the users that are poisoned for a destination.
+func poisoned(destination string) []int {
+	var ids []int
+	for id := range users {
+		if poisonFor(id) == destination {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func email(id int) string { return "User" + strconv.Itoa(id) + "." + marker + "@Example.Test" }
+
+func phone(random *rand.Rand) string { return fmt.Sprintf("+62 811-%07d", random.IntN(10_000_000)) }
+
+// row is a row of the table; NULL is "".
+type row struct{ id, fullName, email, phone, username, avatar, language, bio string }
+
+// table returns all rows.
+func table(ctx context.Context, db *pgxpool.Pool) ([]row, error) {
+	found, err := db.Query(ctx, `select id::text, coalesce(full_name, ''), coalesce(email, ''), coalesce(phone, ''),
+		coalesce(username, ''), coalesce(avatar_url, ''), coalesce(language, ''), coalesce(bio, '') from users`)
+	if err != nil {
+		return nil, fmt.Errorf("read the table: %w", err)
+	}
+	return pgx.CollectRows(found, func(r pgx.CollectableRow) (v row, err error) {
+		return v, r.Scan(&v.id, &v.fullName, &v.email, &v.phone, &v.username, &v.avatar, &v.language, &v.bio)
+	})
+}
+
+// sent returns what a destination must hold of a row, by docs/mapping.md and by
+// nothing that the worker uses for it.
+func (r *row) sent(destination string) map[string]any {
+	name := words(r.fullName)
+	box, host, _ := strings.Cut(r.email, "@")
+	address := ""
+	if host != "" {
+		address = box + "@" + strings.ToLower(host)
+	}
+	number := strings.NewReplacer("+", "", " ", "", "-", "").Replace(r.phone)
+	if destination == vendors.TapTalk {
+		return map[string]any{
+			"xcUserID": r.id, "fullName": name, "email": address, "phone": number, "username": r.username,
+			"photoThumbnailURL": r.avatar, "photoFullsizeURL": r.avatar,
+		}
+	}
+	language, _, _ := strings.Cut(strings.ReplaceAll(r.language, "_", "-"), "-")
+	return map[string]any{
+		"auth_id": r.id, "name": name, "email": address, "mobile_no": number, "language_code": language,
+		"custom_data": map[string]any{"bio": strings.TrimSpace(r.bio)},
+	}
+}
+
+// words is a text with single blanks.
+func words(s string) string { return strings.Join(strings.Fields(s), " ") }
