@@ -183,3 +183,32 @@ func TestSuspect(t *testing.T) {
 	}
 	w.settled(t)
 }
+
+// TestLostControlCallIsRepeated: as soon as the lost one has had its time, and not
+// before, even if nobody else is left to be tried.
+func TestLostControlCallIsRepeated(t *testing.T) {
+	w := newWorld()
+	var began []time.Time
+	w.answer = func(c *Call) reply {
+		switch {
+		case c.pending.control:
+			if began = append(began, w.now); len(began) == 1 {
+				return reply{err: timeout, takes: laneConfig.Timeout}
+			}
+		case c.user.id == "bad":
+			return fails(rejected)
+		}
+		return okay()
+	}
+	w.write("good", "v")
+	w.run(time.Second)
+	w.write("bad", "v")
+	w.run(10 * time.Minute)
+	if len(began) < 2 {
+		t.Fatalf("%d control calls", len(began))
+	}
+	if d := began[1].Sub(began[0]); d != 2*laneConfig.Timeout {
+		t.Errorf("repeated after %v, want %v", d, 2*laneConfig.Timeout)
+	}
+	w.settled(t)
+}

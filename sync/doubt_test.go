@@ -244,3 +244,38 @@ func TestHaltedPartitionIsForgotten(t *testing.T) {
 		t.Errorf("%d undecodable records, want the other partition's", w.lane.bad.records)
 	}
 }
+
+// TestConfirmKeepsThePlace: a confirm call that has to wait takes over the place of
+// a doubt that ends meanwhile, for it may have none of its own: a new owner must
+// find what is to be confirmed (G2).
+func TestConfirmKeepsThePlace(t *testing.T) {
+	w := newWorld()
+	lost, fail := map[string]bool{"v1": true, "v2": true}, false
+	w.answer = func(c *Call) reply {
+		if v := string(c.Payload.Body); lost[v] {
+			delete(lost, v)
+			return reply{err: timeout, takes: 10 * time.Second, lands: 55 * time.Second}
+		}
+		if fail {
+			return fails(down)
+		}
+		return okay()
+	}
+	w.write("u", "v1") // in doubt until 70 s
+	w.run(time.Second)
+	w.write("u", "v2") // in doubt until 90 s, with the place of both
+	w.run(24 * time.Second)
+	w.write("u", "v3") // delivered at 40 s
+	w.run(40 * time.Second)
+	fail = true
+	w.run(30 * time.Second)
+	if w.holds["u"] != "v2" {
+		t.Fatalf("u has %q, the test is of no use", w.holds["u"])
+	}
+	if w.frontier() != 0 {
+		t.Errorf("the frontier is at %d, and v3 is not confirmed", w.frontier())
+	}
+	fail = false
+	w.run(10 * time.Minute)
+	w.settled(t)
+}
