@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ type fetchConfig struct {
 	// OnError is told of every failed request, from any goroutine. op is one of
 	// "metadata", "fetch" and "list_offsets".
 	OnError func(op string, err error)
+	// Log is told of a partition that cannot be fetched for more than a moment.
+	Log *slog.Logger
 }
 
 // fetched is what one fetch says of one partition.
@@ -81,6 +84,7 @@ type partition struct {
 	next        int64
 	failures    int // requests in a row, for the back-off
 	undecodable int // of these, the ones that blame the data
+	trouble     trouble
 	last        mark
 	unknown     unknownTopic
 	reported    watermarks
@@ -336,6 +340,9 @@ func (f *fetcher) answers(ctx context.Context, parts []*partition, res *fetch.Re
 // succeeded takes a good answer and reports whether it holds any news.
 func (f *fetcher) succeeded(p *partition, r fetched) bool {
 	p.failures, p.undecodable, p.unknown = 0, 0, unknownTopic{}
+	if lasted, said := p.trouble.over(time.Now()); said {
+		f.cfg.Log.Info("a partition is fetched again", "topic", p.Topic, "partition", p.Partition, "after", lasted)
+	}
 	f.mu.Lock()
 	p.suspect = false
 	f.mu.Unlock()

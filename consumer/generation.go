@@ -37,8 +37,9 @@ type generation struct {
 
 	callCtx  context.Context // of calls and letters; ended by kill
 	kill     context.CancelFunc
-	evicted  bool // the membership is lost
-	denied   bool // the last commit's answer was that we may not
+	evicted  bool    // the membership is lost
+	commits  trouble // while they fail
+	denied   bool    // the last commit's answer was that we may not
 	wg       sync.WaitGroup
 	state    string
 	observed time.Time

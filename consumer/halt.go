@@ -85,7 +85,9 @@ func (f *fetcher) failed(ctx context.Context, parts []*partition, err error) []f
 		failures = max(failures, p.failures)
 	}
 	f.backOff(parts, backoff(failures))
-
+	for _, p := range parts {
+		f.say(p, err)
+	}
 	if len(parts) == 1 {
 		if halt := f.judge(ctx, parts[0], err); halt != nil {
 			return []fetched{f.halt(parts[0], halt)}
@@ -99,6 +101,18 @@ func (f *fetcher) failed(ctx context.Context, parts []*partition, err error) []f
 	f.mu.Unlock()
 	signal(f.displaced)
 	return nil
+}
+
+// sayAfter is how long a partition may fail in silence: to find its new leader takes
+// seconds.
+const sayAfter = 10 * time.Second
+
+// say notes that p could not be fetched or looked into, and says so now and then.
+func (f *fetcher) say(p *partition, err error) {
+	if p.trouble.again(time.Now(), sayAfter) {
+		f.cfg.Log.Warn("a partition cannot be fetched; it is tried again",
+			"topic", p.Topic, "partition", p.Partition, "offset", p.next, "error", denied("topic", p.Topic, "Read", err))
+	}
 }
 
 // backOff keeps parts from being fetched for a while. They come back together,
@@ -200,6 +214,7 @@ func (f *fetcher) sameLog(ctx context.Context, p *partition) (same bool, halt *h
 	switch {
 	case err != nil:
 		f.cfg.OnError("list_offsets", err)
+		f.say(p, err)
 		if errors.Is(err, kafka.UnknownTopicOrPartition) && p.unknown.gone() {
 			return false, p.haltError(haltGone)
 		}
@@ -215,6 +230,7 @@ func (f *fetcher) sameLog(ctx context.Context, p *partition) (same bool, halt *h
 		return true, nil
 	case err != nil:
 		f.cfg.OnError("fetch", err)
+		f.say(p, err)
 		return false, nil
 	case !r.Time.Equal(p.last.time):
 		return false, p.haltError(haltRecreated)

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -142,6 +143,7 @@ func (k *fakeKafka) read(client *Client, starts map[int]int64, edit ...func(*fet
 	r := &reader{t: k.t, out: make(chan fetched, len(starts)), done: make(chan error, 1)}
 	cfg := fetchConfig{
 		MaxWait: 500 * time.Millisecond, MaxBytes: 1 << 20, Timeout: 6 * time.Second, Budget: NewBudget(16 << 20),
+		Log: slog.New(slog.DiscardHandler),
 		OnError: func(_ string, err error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -3,6 +3,8 @@ package consumer
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -69,10 +71,10 @@ func (g *generation) answered(a commitAnswer) {
 	if a.err != nil {
 		m.Commits.Error.Inc()
 		m.Errors.Of("commit").Inc()
-		g.Log.Warn("a commit failed", "error", a.err)
+		g.accepted(a.err)
 		return
 	}
-	var denial error
+	var refusal error
 	for i, c := range a.parts {
 		p := g.byName[c.TopicPartition]
 		code, ok := a.codes[c.TopicPartition]
@@ -96,41 +98,53 @@ func (g *generation) answered(a commitAnswer) {
 			m.Commits.Error.Inc()
 			m.Errors.Of("commit").Inc()
 			outcome = code.Title()
-			denial = cmp.Or(denial, g.denial(c.Topic, code))
+			refusal = cmp.Or(refusal, g.refusal(c.TopicPartition, code))
 		}
 		g.p.tell(trace.Event{
 			Kind: trace.Commit, Topic: c.Topic, Partition: c.Partition, Offset: c.Offset, Outcome: outcome,
 			Generation: int(g.gen.ID), Member: g.gen.MemberID,
 		})
 	}
-	g.allowed(denial)
-}
-
-// denial returns what code says about access, nil if it says nothing. To commit takes
-// the right to read the topic and to be in the group, so this is where it shows when
-// one of them is taken away, be it that nothing is there to be fetched.
-func (g *generation) denial(topic string, code kafka.Error) error {
-	switch code {
-	case kafka.TopicAuthorizationFailed:
-		return denied("topic", topic, "Read", code)
-	case kafka.GroupAuthorizationFailed:
-		return denied("group", g.Group, "Read", code)
+	if !g.evicted {
+		g.accepted(refusal)
 	}
-	return nil
 }
 
-// allowed takes what a commit's answer says about access: nothing is read, called
-// or committed without it, and everything goes on once it is back.
-func (g *generation) allowed(denial error) {
+// refusal says what code, the answer to a commit, is about. To commit takes the
+// right to read the topic and to be in the group, so this is where it shows when one
+// of them is taken away, be it that nothing is there to be fetched.
+func (g *generation) refusal(tp TopicPartition, code kafka.Error) error {
+	err := fmt.Errorf("commit of %s/%d: %w", tp.Topic, tp.Partition, code)
+	if code == kafka.GroupAuthorizationFailed {
+		return denied("group", g.Group, "Read", err)
+	}
+	return denied("topic", tp.Topic, "Read", err)
+}
+
+// accepted takes what became of a commit. While none is accepted the lease runs out
+// and no call is made, so a failure is said at once, and again while it lasts.
+// Without access nothing is read or called either, and the pipeline is not ready.
+func (g *generation) accepted(err error) {
+	access, forbidden := errors.AsType[*AccessError](err)
+	if now := time.Now(); err == nil {
+		if lasted, said := g.commits.over(now); said {
+			g.Log.Info("commits are accepted again", "after", lasted)
+		}
+	} else if g.commits.again(now, 0) {
+		if forbidden {
+			g.Log.Error("the access to Kafka was taken away; nothing goes on before it is back", "error", access)
+		} else {
+			g.Log.Warn("a commit failed; it is tried again, and without one no call is made", "error", err)
+		}
+	}
 	switch {
-	case denial != nil && !g.denied:
-		g.Log.Error("the access to Kafka was taken away; nothing goes on before it is back", "error", denial)
-		g.p.missing(denial)
-	case denial == nil && g.denied:
-		g.Log.Info("the access to Kafka is back")
+	case forbidden:
+		g.denied = true
+		g.p.missing(access)
+	case err == nil && g.denied:
+		g.denied = false
 		g.p.missing(nil)
 	}
-	g.denied = denial != nil
 }
 
 // lost cancels all calls: somebody else owns the partitions, or may any moment.

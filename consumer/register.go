@@ -32,6 +32,7 @@ func (g *generation) read(ctx context.Context) {
 			g.Metrics.Consumer.Errors.Of(op).Inc()
 			g.Log.Debug("a request to Kafka failed", "op", op, "error", err)
 		},
+		Log: g.Log,
 	}, starts)
 	raw := make(chan fetched)
 	g.wg.Go(func() {

@@ -48,7 +48,7 @@ func TestHungBroker(t *testing.T) {
 		b.raw(records...)
 		began := time.Now()
 		for _, user := range users {
-			b.until(15*time.Second-time.Since(began), "user "+user+" of a healthy partition is delivered", func() bool {
+			b.until(9*time.Second-time.Since(began), "user "+user+" of a healthy partition is delivered", func() bool {
 				return b.has(destTaptalk, user) == name(777)
 			})
 		}
