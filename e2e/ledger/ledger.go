@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"usersync/consumer/trace"
 )
@@ -262,14 +261,4 @@ func (l *Ledger) about(e trace.Event, user string) []trace.Event {
 		}
 	}
 	return all[max(0, len(all)-most):]
-}
-
-// Last is how late the newest event is; zero without one.
-func (l *Ledger) Last() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.events) == 0 {
-		return time.Time{}
-	}
-	return l.events[len(l.events)-1].At
 }
