@@ -70,16 +70,83 @@ func (d *deadLetters) write(ctx context.Context, l letter) error {
 	if err != nil && !errors.Is(err, errRecordGone) {
 		return fmt.Errorf("dead letter for %s: reading the record again: %w", at(l.Position), err)
 	}
-	for _, r := range d.forms(l, original) {
-		err = d.produce(ctx, r)
-		if !errors.Is(err, kafka.MessageSizeTooLarge) && !errors.Is(err, kafka.RecordListTooLarge) {
+	return d.put(ctx, draft{l, original})
+}
+
+// draft is a letter with the record that it is about, nil if that is gone.
+type draft struct {
+	letter
+	original *event.Record
+}
+
+// put writes one letter, in the best form that fits.
+func (d *deadLetters) put(ctx context.Context, x draft) error {
+	var err error
+	for _, r := range d.forms(x.letter, x.original) {
+		var ids []int
+		if ids, err = d.partitions(ctx); err == nil {
+			err = d.produce(ctx, partitionOf(r.Key, ids), r)
+		}
+		if !tooLarge(err) {
 			break
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("dead letter for %s: %w", at(l.Position), err)
+		return fmt.Errorf("dead letter for %s: %w", at(x.Position), err)
 	}
 	return nil
+}
+
+// putAll writes letters with one request for each partition of the topic that they
+// go to. After an error any of them may be there or not, see write.
+func (d *deadLetters) putAll(ctx context.Context, list []draft) error {
+	ids, err := d.partitions(ctx)
+	if err != nil {
+		return fmt.Errorf("dead letters from %s on: %w", at(list[0].Position), err)
+	}
+	byPartition := map[int][]draft{}
+	for _, x := range list {
+		key := x.Key
+		if x.original != nil {
+			key = x.original.Key
+		}
+		id := partitionOf(key, ids)
+		byPartition[id] = append(byPartition[id], x)
+	}
+	for id, some := range byPartition {
+		if err := d.putTogether(ctx, id, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putTogether writes letters to one partition, in halves when they are too large for
+// one batch.
+func (d *deadLetters) putTogether(ctx context.Context, id int, list []draft) error {
+	if len(list) == 1 {
+		return d.put(ctx, list[0])
+	}
+	best := make([]event.Record, len(list))
+	for i, x := range list {
+		best[i] = d.forms(x.letter, x.original)[0]
+	}
+	err := d.produce(ctx, id, best...)
+	if tooLarge(err) {
+		half := len(list) / 2
+		if err := d.putTogether(ctx, id, list[:half]); err != nil {
+			return err
+		}
+		return d.putTogether(ctx, id, list[half:])
+	}
+	if err != nil {
+		return fmt.Errorf("dead letters from %s on: %w", at(list[0].Position), err)
+	}
+	return nil
+}
+
+func tooLarge(err error) bool {
+	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
 }
 
 func at(p usync.Position) string { return fmt.Sprintf("%s/%d@%d", p.Topic, p.Partition, p.Offset) }
@@ -167,35 +234,46 @@ func timestamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
-// produce writes r and waits for all replicas in sync. The topic is not created
-// if it is missing. The record gets the time of writing: retention counts from
-// there, and a broker may refuse one that is as old as the original.
-func (d *deadLetters) produce(ctx context.Context, r event.Record) error {
+// partitions returns the partitions of the topic, which is not created if it is
+// missing.
+func (d *deadLetters) partitions(ctx context.Context) ([]int, error) {
 	found, err := d.client.Metadata(ctx, []string{d.topic})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(found[d.topic]) == 0 {
-		return fmt.Errorf("topic %q: %w", d.topic, kafka.UnknownTopicOrPartition)
+		return nil, fmt.Errorf("topic %q: %w", d.topic, kafka.UnknownTopicOrPartition)
 	}
 	ids := make([]int, len(found[d.topic]))
 	for i, p := range found[d.topic] {
 		ids[i] = p.ID
 	}
-	// The partition that a Java producer would choose: all letters of a user stay
-	// in order, whoever else writes to the topic.
-	id := kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: r.Key}, ids...)
+	return ids, nil
+}
 
-	rec := protocol.Record{Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value)}
-	for _, h := range r.Headers {
-		rec.Headers = append(rec.Headers, protocol.Header(h))
+// partitionOf is the partition that a Java producer would choose: all letters of a
+// user stay in order, whoever else writes to the topic.
+func partitionOf(key []byte, ids []int) int {
+	return kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: key}, ids...)
+}
+
+// produce writes records as one batch and waits for all replicas in sync. They get
+// the time of writing: retention counts from there, and a broker may refuse one that
+// is as old as the original.
+func (d *deadLetters) produce(ctx context.Context, id int, records ...event.Record) error {
+	batch := make([]protocol.Record, len(records))
+	for i, r := range records {
+		batch[i] = protocol.Record{Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value)}
+		for _, h := range r.Headers {
+			batch[i].Headers = append(batch[i].Headers, protocol.Header(h))
+		}
 	}
 	res, err := d.client.roundTrip(ctx, &produce.Request{
 		Acks:    acksAll,
 		Timeout: int32(produceWait.Milliseconds()),
 		Topics: []produce.RequestTopic{{Topic: d.topic, Partitions: []produce.RequestPartition{{
 			Partition: int32(id),
-			RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(rec)},
+			RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(batch...)},
 		}}}},
 	})
 	if err != nil {

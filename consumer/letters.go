@@ -2,9 +2,11 @@ package consumer
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	"usersync/consumer/event"
 	"usersync/consumer/trace"
 	usync "usersync/sync"
 )
@@ -12,6 +14,7 @@ import (
 // sentLetter is a letter with what became of it.
 type sentLetter struct {
 	letter *usync.Letter
+	next   int64 // of a run: the offset up to which it is written
 	err    error
 }
 
@@ -25,13 +28,21 @@ func (g *generation) write(now time.Time) {
 		return
 	}
 	g.writing = true
-	g.wg.Go(func() { g.letters <- sentLetter{l, g.deadLetter(g.callCtx, l)} })
+	from := max(l.From.Offset, g.written[l])
+	g.wg.Go(func() {
+		next, err := g.deadLetter(g.callCtx, l, from)
+		g.letters <- sentLetter{l, next, err}
+	})
 }
 
 // wrote takes what became of a letter.
 func (g *generation) wrote(s sentLetter) {
 	g.writing = false
 	l := s.letter
+	delete(g.written, l)
+	if s.err != nil {
+		g.written[l] = s.next
+	}
 	g.lane.Written(time.Now(), l, s.err == nil)
 	log := g.Log.With("topic", l.From.Topic, "partition", l.From.Partition, "offset", l.From.Offset, "reason", l.Reason, "code", l.Code, "field", l.Field)
 	user := ""
@@ -47,45 +58,66 @@ func (g *generation) wrote(s sentLetter) {
 	g.p.tell(trace.Event{Kind: trace.Letter, Topic: l.From.Topic, Partition: l.From.Partition, Offset: l.From.Offset, User: user, Outcome: l.Reason})
 }
 
-// deadLetter writes l: one record, or each undecodable one of a run. It runs on a
-// goroutine of its own.
-func (g *generation) deadLetter(ctx context.Context, l *usync.Letter) error {
+// deadLetter writes l: one record, or each undecodable one of a run from offset from
+// on. It returns up to where l is written. It runs on a goroutine of its own.
+func (g *generation) deadLetter(ctx context.Context, l *usync.Letter, from int64) (int64, error) {
 	entry := letter{
 		Position: l.From, Destination: g.Destination, Reason: l.Reason, Code: l.Code, Field: l.Field,
 		Attempts: l.Attempts, FailedAt: l.Failed,
 	}
 	if l.Change != nil {
 		entry.SourceTime, entry.Key, entry.Columns = l.Change.Source, []byte(l.Change.User), l.Change.Columns
-		return g.p.dead.write(ctx, entry)
+		return from, g.p.dead.write(ctx, entry)
 	}
-	for entry.Position.Offset <= l.To.Offset {
-		code, err := g.stillUndecodable(ctx, entry.Position)
-		if errors.Is(err, errRecordGone) && (entry.Position == l.From || entry.Position == l.To) {
-			code, err = l.Code, nil // a run begins and ends with one that did not decode
+	tp := TopicPartition{l.From.Topic, l.From.Partition}
+	for from <= l.To.Offset {
+		records, next, err := g.Client.reread(ctx, tp, from)
+		switch {
+		case err != nil:
+			return from, fmt.Errorf("dead letters of %s/%d: reading from %d on again: %w", tp.Topic, tp.Partition, from, err)
+		case next == from:
+			return from, fmt.Errorf("dead letters of %s/%d: the broker sent no data from %d on", tp.Topic, tp.Partition, from)
 		}
-		if err != nil && !errors.Is(err, errRecordGone) {
-			return err
-		}
-		if code != "" {
-			entry.Code = code
-			if err := g.p.dead.write(ctx, entry); err != nil {
-				return err
+		for some := range slices.Chunk(g.drafts(l, entry, from, next, records), togetherAtMost) {
+			if err := g.p.dead.putAll(ctx, some); err != nil {
+				return some[0].Position.Offset, err
 			}
 		}
-		entry.Position.Offset++
+		from = next
 	}
-	return nil
+	return from, nil
 }
 
-// stillUndecodable returns the code of a record of a run, or "" for one that
-// decodes and was dealt with on its own.
-func (g *generation) stillUndecodable(ctx context.Context, at usync.Position) (string, error) {
-	r, err := g.Client.refetch(ctx, at.Topic, at.Partition, at.Offset)
-	if err != nil {
-		return "", err
+// togetherAtMost is how many letters are made at once: their headers are a multiple
+// of a small record.
+const togetherAtMost = 500
+
+// drafts returns the letters of a run for the offsets from from up to next, of which
+// records is what is left. Those that decode were dealt with on their own. The first
+// and the last of a run did not decode, so if they are gone they still get a letter.
+func (g *generation) drafts(l *usync.Letter, entry letter, from, next int64, records []event.Record) []draft {
+	var list []draft
+	add := func(offset int64, code string, original *event.Record) {
+		entry.Position.Offset, entry.Code = offset, code
+		list = append(list, draft{entry, original})
 	}
-	if _, err := g.Decoder.Decode(r); err != nil {
-		return codeOf(err), nil
+	first, last := l.From.Offset, l.To.Offset
+	if from == first && (len(records) == 0 || records[0].Offset != first) {
+		add(first, l.Code, nil)
 	}
-	return "", nil
+	end := int64(-1) // the last offset that was looked at
+	for i := range records {
+		r := &records[i]
+		if r.Offset > last {
+			break
+		}
+		end = r.Offset
+		if _, err := g.Decoder.Decode(r); err != nil {
+			add(r.Offset, codeOf(err), r)
+		}
+	}
+	if next > last && last > first && end != last {
+		add(last, l.Code, nil)
+	}
+	return list
 }

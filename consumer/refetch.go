@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -52,51 +53,66 @@ var errRecordGone = errors.New("the record is gone")
 // refetch reads one record by its position. The error is errRecordGone when it is
 // certain that trying again is of no use.
 func (c *Client) refetch(ctx context.Context, topic string, partitionID int, offset int64) (*event.Record, error) {
-	tp := TopicPartition{topic, partitionID}
+	records, next, err := c.reread(ctx, TopicPartition{topic, partitionID}, offset)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(records) > 0 && records[0].Offset == offset:
+		return &records[0], nil
+	case next > offset:
+		return nil, errRecordGone
+	default: // a throttled broker sends nothing
+		return nil, fmt.Errorf("fetch of %s/%d: the broker sent no data", topic, partitionID)
+	}
+}
+
+// nothingLeft is an offset that no log reaches.
+const nothingLeft = math.MaxInt64
+
+// reread reads what one fetch, of about 1 MiB, brings of a partition from offset on.
+// Every record below next that can be read at all is among records; next is
+// nothingLeft if there is none at or above offset, and offset if the broker sent no
+// data this time.
+func (c *Client) reread(ctx context.Context, tp TopicPartition, offset int64) (records []event.Record, next int64, err error) {
 	cfg := fetchConfig{MaxBytes: 1 << 20, Timeout: requestTimeout}
 	res, err := c.fetch(ctx, cfg, []*partition{{TopicPartition: tp, next: offset}}, 0)
 	if err != nil {
-		return nil, c.goneIfRotten(ctx, tp, err)
+		return c.passRotten(ctx, tp, offset, err)
 	}
 	if res.ErrorCode != 0 {
-		return nil, fmt.Errorf("fetch: %w", kafka.Error(res.ErrorCode))
+		return nil, 0, fmt.Errorf("fetch: %w", kafka.Error(res.ErrorCode))
 	}
-	for _, t := range res.Topics {
-		for i := range t.Partitions {
-			return c.pick(ctx, tp, offset, &t.Partitions[i])
-		}
+	if len(res.Topics) == 0 || len(res.Topics[0].Partitions) == 0 { // one was asked, so one answers
+		return nil, 0, fmt.Errorf("fetch of %s/%d: no answer", tp.Topic, tp.Partition)
 	}
-	return nil, fmt.Errorf("fetch of %s/%d: no answer", topic, partitionID)
-}
-
-// pick finds the record at offset in the answer to a fetch from there.
-func (c *Client) pick(ctx context.Context, tp TopicPartition, offset int64, answer *fetch.ResponsePartition) (*event.Record, error) {
+	answer := &res.Topics[0].Partitions[0]
 	switch code := kafka.Error(answer.ErrorCode); code {
 	case 0:
 	case kafka.OffsetOutOfRange:
-		return nil, errRecordGone
+		start, err := c.ListOffsets(ctx, tp.Topic, tp.Partition, kafka.FirstOffset)
+		if err == nil && start <= offset {
+			start = nothingLeft // so it was above the end
+		}
+		return nil, start, err
 	default:
-		return nil, c.goneIfRotten(ctx, tp, fmt.Errorf("fetch of %s/%d: %w", tp.Topic, tp.Partition, code))
+		return c.passRotten(ctx, tp, offset, fmt.Errorf("fetch of %s/%d: %w", tp.Topic, tp.Partition, code))
 	}
-	records, next, err := decodePartition(tp.Topic, offset, answer)
+	records, next, err = decodePartition(tp.Topic, offset, answer)
 	switch {
 	case err != nil:
-		return nil, c.goneIfRotten(ctx, tp, err)
-	case len(records) > 0 && records[0].Offset == offset:
-		return &records[0], nil
-	case next > offset, offset >= answer.HighWatermark:
-		return nil, errRecordGone
-	default: // a throttled broker sends nothing
-		return nil, fmt.Errorf("fetch of %s/%d: the broker sent no data", tp.Topic, tp.Partition)
+		return c.passRotten(ctx, tp, offset, err)
+	case next == offset && offset >= answer.HighWatermark:
+		return nil, nothingLeft, nil
 	}
+	return records, next, nil
 }
 
-// goneIfRotten turns err into errRecordGone if the record's bytes are to blame.
-func (c *Client) goneIfRotten(ctx context.Context, tp TopicPartition, err error) error {
+// passRotten passes over the record at offset if its bytes are to blame for err.
+func (c *Client) passRotten(ctx context.Context, tp TopicPartition, offset int64, err error) ([]event.Record, int64, error) {
 	if undecodable(err) && c.leaderAnswers(ctx, tp) {
-		return errRecordGone
+		return nil, offset + 1, nil
 	}
-	return err
+	return nil, 0, err
 }
 
 // leaderAnswers reports whether the leader of tp can be reached right now, which
