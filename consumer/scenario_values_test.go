@@ -192,6 +192,16 @@ var fillings = []struct {
 		time.Sleep(5 * time.Second)
 		b.row("1", name(2), `,"bio":`+shapes["text"])
 	}, "known"},
+	{"delivered, while one before it may still land", func(b *bubble) {
+		b.tap.SetRules(vendortest.Rule{Answer: vendortest.Hang, Last: 1})
+		b.hap.SetRules(vendortest.Rule{Answer: vendortest.Hang, Last: 1})
+		b.row("1", name(1), `,"bio":"older"`)
+		b.startBios(nil)
+		time.Sleep(5 * time.Second)
+		b.row("1", name(2), known)
+		time.Sleep(25 * time.Second)
+		b.row("1", name(3), `,"bio":`+shapes["text"])
+	}, "known"},
 	{"before, in the record itself", func(b *bubble) {
 		b.startBios(nil)
 		b.rows["1"] = name(2)

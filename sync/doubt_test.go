@@ -51,6 +51,26 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestConfirmTellsWhatTheNewestLeavesOut: v1 lands when v2 and a change that does not
+// tell the value, since it is still that of v2, have been delivered. What is sent once
+// more then tells it (G1).
+func TestConfirmTellsWhatTheNewestLeavesOut(t *testing.T) {
+	w := newWorld()
+	w.slow("v1", 40*time.Second)
+	w.write("u", "v1")
+	w.run(time.Second)
+	w.write("u", "v2")
+	w.run(29 * time.Second)
+	w.write("u", Unavailable{})
+	w.run(5 * time.Minute)
+	if want := []string{"u=v2", "u=v2", "u=v1", "u=v2"}; !slices.Equal(w.history, want) {
+		t.Errorf("applied %v, want %v", w.history, want)
+	}
+	if w.lane.Bytes() != 0 {
+		t.Errorf("%d bytes wait", w.lane.Bytes())
+	}
+}
+
 // TestNoConfirmAfterADelete: nothing is wanted of a deleted user, not even what
 // was delivered before.
 func TestNoConfirmAfterADelete(t *testing.T) {

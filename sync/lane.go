@@ -113,6 +113,12 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 // arrive puts p where it belongs: in the place of the waiting change, behind
 // the one in flight or being judged, or at the end of the queue.
 func (l *Lane) arrive(u *user, p *pending) {
+	if u.cur == nil && u.last != nil {
+		// What p leaves out is at the destination, but a payload in doubt may take it
+		// back, and then p is what is sent once more.
+		p.change.FillFrom(&u.last.change)
+		p.heap = p.change.Heap()
+	}
 	l.bytes += p.heap
 	if u.next != nil { // it is older than p, whichever place p gets
 		l.supersede(u.next, p)
