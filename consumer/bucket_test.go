@@ -34,34 +34,30 @@ func TestSuspectsAreInherited(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	var named buckets
 	named.add(bucketOf("u"))
-	for name, test := range map[string]struct {
-		note  note
-		until time.Time
-	}{
-		"it did not come to its end": {note{End: 500, Control: named}, now.Add(time.Minute)},
-		"it drained in doubt":        {note{End: 500, Drained: true, Unsure: now.Add(9 * time.Second), Control: named}, now.Add(9 * time.Second)},
-		"its doubt is over":          {note{End: 500, Drained: true, Unsure: now, Control: named}, now},
-		"it drained":                 {note{End: 500, Drained: true, Control: named}, now},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var p owned
-			p.inherit(now, Committed{Offset: 40, Metadata: test.note.String()}, time.Minute)
-			p.front.advance(20_000) // whatever was possibly sent is read
-			if before := test.until.Add(-1); !before.Before(now) {
-				if p.suspected(before) != named || p.note(before).Control != named {
-					t.Errorf("%v are suspect, and %v named, before %v", p.suspected(before), p.note(before).Control, test.until)
-				}
-				if n := p.lastNote(before, time.Time{}); n.Control != named || !n.Unsure.Equal(test.until) {
-					t.Errorf("last note %v, want the doubt until %v", n, test.until)
-				}
-			}
-			if p.suspected(test.until) != (buckets{}) || p.note(test.until).Control != (buckets{}) {
-				t.Errorf("%v are suspect, and %v named, at %v", p.suspected(test.until), p.note(test.until).Control, test.until)
-			}
-			if n := p.lastNote(test.until, time.Time{}); n.Control != (buckets{}) || !n.Unsure.IsZero() {
-				t.Errorf("last note %v when all is over", n)
-			}
-		})
+	until := now.Add(time.Minute)
+	var p owned
+	p.inherit(now, Committed{Offset: 40, Metadata: note{End: 500, Control: named}.String()}, time.Minute)
+	p.front.advance(20_000) // whatever was possibly sent is read
+	before := until.Add(-1)
+	if p.suspected(before) != named || p.note(before).Control != named {
+		t.Errorf("%v are suspect, and %v named, before the doubt is over", p.suspected(before), p.note(before).Control)
+	}
+	if n := p.lastNote(before, false); n.Control != named || n.Drained {
+		t.Errorf("last note %v, want one that says to doubt", n)
+	}
+	if p.suspected(until) != (buckets{}) || p.note(until).Control != (buckets{}) {
+		t.Errorf("%v are suspect, and %v named, when it is over", p.suspected(until), p.note(until).Control)
+	}
+	if n := p.lastNote(until, false); n.Control != (buckets{}) || !n.Drained {
+		t.Errorf("last note %v when all is over", n)
+	}
+
+	// Nothing of an owner that drained may be applied; it may have named users all
+	// the same, of whom it would have made control calls.
+	var q owned
+	q.inherit(now, Committed{Offset: 40, Metadata: note{End: 500, Drained: true, Control: named}.String()}, time.Minute)
+	if q.suspected(now) != (buckets{}) {
+		t.Errorf("%v are suspect after a drain", q.suspected(now))
 	}
 }
 

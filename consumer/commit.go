@@ -24,12 +24,10 @@ type note struct {
 	// committed. A partition without a commit is one that was added later if its
 	// number is not below that of another.
 	Born int
-	// Drained says that the owner's calls have all ended; else any change below
-	// End may be on its way.
+	// Drained says that no call of the owner can be applied any more; else that of any
+	// change below End may be. Until when is for the next owner to say, by its own
+	// clock: the two may differ.
 	Drained bool
-	// Unsure is when the last call with an unknown outcome can no longer be
-	// applied; zero if there is none.
-	Unsure time.Time
 	// Control holds the users to whom a control call may come to be applied: what it
 	// repeats lies below the commit, so the next owner does not know of it.
 	Control buckets
@@ -42,9 +40,6 @@ func (n note) String() string {
 	s := fmt.Sprintf("%s end=%d born=%d", noteFormat, n.End, n.Born)
 	if n.Drained {
 		s += " drained"
-	}
-	if !n.Unsure.IsZero() {
-		s += " unsure=" + strconv.FormatInt(n.Unsure.UnixMilli(), 10)
 	}
 	if n.Control != (buckets{}) {
 		s += " control=" + n.Control.String()
@@ -69,10 +64,6 @@ func parseNote(s string) (n note, ok bool) {
 			n.Born, err = strconv.Atoi(value)
 		case "drained":
 			n.Drained = true
-		case "unsure":
-			var ms int64
-			ms, err = strconv.ParseInt(value, 10, 64)
-			n.Unsure = time.UnixMilli(ms)
 		case "control":
 			n.Control, err = parseBuckets(value)
 		}

@@ -25,9 +25,6 @@ func TestNoteRoundTrip(t *testing.T) {
 			Born:    rapid.IntMin(0).Draw(t, "born"),
 			Drained: rapid.Bool().Draw(t, "drained"),
 		}
-		if rapid.Bool().Draw(t, "unsure") {
-			want.Unsure = time.UnixMilli(rapid.Int64Range(1, 1<<42).Draw(t, "until"))
-		}
 		for _, bucket := range rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "control") {
 			want.Control.add(bucket)
 		}
@@ -50,7 +47,6 @@ func TestForeignMetadata(t *testing.T) {
 		"usersync/2 end=5 born=1":    false,
 		"usersync/1 end=x born=1":    false,
 		"usersync/1 end=5 born=":     false,
-		"usersync/1 unsure=soon":     false,
 		"usersync/1 end=5 control=":  false,
 		"usersync/1 control=3f,100":  false,
 		"usersync/1 end=5 born=1 x":  true,
@@ -65,7 +61,7 @@ func TestForeignMetadata(t *testing.T) {
 // FuzzParseNote: any group tool can write any metadata.
 func FuzzParseNote(f *testing.F) {
 	f.Add("")
-	f.Add("usersync/1 end=10000 born=3 drained unsure=1772323200000 control=3f,a0")
+	f.Add("usersync/1 end=10000 born=3 drained control=3f,a0")
 	f.Fuzz(func(t *testing.T, s string) {
 		n, ok := parseNote(s)
 		if !ok {
@@ -74,7 +70,7 @@ func FuzzParseNote(f *testing.F) {
 			}
 			return
 		}
-		if again, ok := parseNote(n.String()); !ok || !again.Unsure.Equal(n.Unsure) || again.End != n.End || again.Born != n.Born || again.Drained != n.Drained || again.Control != n.Control {
+		if again, ok := parseNote(n.String()); !ok || again != n {
 			t.Errorf("%+v, then %+v", n, again)
 		}
 	})
@@ -92,9 +88,6 @@ func TestInherit(t *testing.T) {
 		"another tool's":             {"", math.MaxInt64, at(time.Minute)},
 		"it did not come to its end": {note{End: 500}.String(), 500, at(time.Minute)},
 		"it drained":                 {note{End: 500, Drained: true}.String(), 0, time.Time{}},
-		"it drained in doubt":        {note{End: 500, Drained: true, Unsure: at(9 * time.Second)}.String(), 500, at(9 * time.Second)},
-		"its doubt is over":          {note{End: 500, Drained: true, Unsure: at(-time.Second)}.String(), 0, time.Time{}},
-		"its clock is ahead":         {note{End: 500, Drained: true, Unsure: at(time.Hour)}.String(), 500, at(time.Minute)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p owned
@@ -130,18 +123,17 @@ func TestDoubtIsHandedOn(t *testing.T) {
 	if n := p.note(later); n.End != 20_000 || n.Drained {
 		t.Errorf("note %+v, want the end that was inherited: 20000", n)
 	}
-	if n := p.lastNote(later, time.Time{}); n.End != 20_000 || !n.Drained || !n.Unsure.Equal(until) {
-		t.Errorf("last note %+v, want doubt up to 20000 until %v", n, until)
+	if n := p.lastNote(later, false); n.End != 20_000 || n.Drained {
+		t.Errorf("last note %+v, want doubt up to 20000", n)
 	}
-	own := until.Add(3 * time.Second)
-	if n := p.lastNote(later, own); n.End != 20_000 || !n.Unsure.Equal(own) {
-		t.Errorf("last note %+v, want the later doubt, until %v", n, own)
-	}
-	if n := p.lastNote(until, time.Time{}); !n.Unsure.IsZero() || n.End != 200 {
+	if n := p.lastNote(until, false); n.End != 200 || !n.Drained {
 		t.Errorf("last note %+v once the doubt is over", n)
 	}
+	if n := p.lastNote(until, true); n.End != 200 || n.Drained {
+		t.Errorf("last note %+v in a doubt of its own", n)
+	}
 	p.front.advance(20_000)
-	if n := p.lastNote(later, time.Time{}); !n.Unsure.IsZero() {
+	if n := p.lastNote(later, false); !n.Drained {
 		t.Errorf("last note %+v: all of it was read, so the lane knows its doubts", n)
 	}
 	if n := p.note(later); n.End != 20_000+headroom {

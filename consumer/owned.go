@@ -54,11 +54,6 @@ func (p *owned) inherit(now time.Time, c Committed, confirmAfter time.Duration) 
 		p.doubtEnd, p.reach = math.MaxInt64, math.MaxInt64
 	case !n.Drained:
 		p.doubtEnd, p.suspects = n.End, n.Control
-	case n.Unsure.After(now): // no further off than what an unclean end would mean
-		p.doubtEnd, p.suspects = n.End, n.Control
-		if n.Unsure.Before(p.doubtUntil) {
-			p.doubtUntil = n.Unsure
-		}
 	}
 	p.born = n.Born
 }
@@ -73,16 +68,15 @@ func (p *owned) note(now time.Time) note {
 	return n
 }
 
-// lastNote is what the next owner has to know when the calls of this one have
-// all ended; unsure is until when one of them may still be applied.
-func (p *owned) lastNote(now, unsure time.Time) note {
-	n := note{End: max(p.end, p.front.position), Born: p.born, Drained: true, Unsure: unsure, Control: p.suspected(now)}
+// lastNote is what the next owner has to know when the calls of this one have all
+// ended; doubts says that one of them may still be applied.
+func (p *owned) lastNote(now time.Time, doubts bool) note {
+	n := p.note(now)
+	n.End = max(p.end, p.front.position)
 	if p.inDoubt(now) {
 		n.End = max(n.End, p.doubtEnd)
 	}
-	if (p.inDoubt(now) || n.Control != buckets{}) && p.doubtUntil.After(unsure) {
-		n.Unsure = p.doubtUntil
-	}
+	n.Drained = !doubts && !p.inDoubt(now) && n.Control == buckets{}
 	return n
 }
 

@@ -44,7 +44,7 @@ func (g *generation) prove(now time.Time) {
 
 // sendCommit sends a commit, if there is anything to commit.
 func (g *generation) sendCommit(now time.Time, all, drained bool) bool {
-	var doubts map[usync.Position]time.Time
+	var doubts map[usync.Position]bool
 	if drained {
 		doubts = g.lane.Doubts()
 	}
@@ -161,7 +161,7 @@ func (g *generation) lost() {
 // the next owner, and calls in flight get the time to end. Meanwhile commits go
 // on, because they keep the session and with it the partitions, while heartbeats
 // have already stopped. The last commit tells the next owner what may still be
-// applied; calls that had to be cut are known to be unsure, so that is a clean
+// applied; calls that had to be cut are known to be in doubt, so that is a clean
 // end too.
 func (g *generation) drain(hard context.Context) {
 	began := time.Now()

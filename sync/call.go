@@ -162,6 +162,9 @@ func (l *Lane) Done(now time.Time, c *Call, err error) {
 		l.delivered(now, c)
 	case p.control:
 		l.endControl(now, u)
+	case p.dropped:
+		l.abandon(u)
+		l.promote(now, u)
 	case e.Unsent || e.Throttled:
 		p.attempts--
 		l.succeed(u)
@@ -226,9 +229,6 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 	if len(u.doubts) > 0 {
 		u.last, u.lastAt = p, c.Started
 		u.anchor(p)
-	}
-	if u.next != nil {
-		u.next.change.FillFrom(&p.change) // what an event leaves out has not changed
 	}
 	l.remember(u, p)
 	l.settle(now, u)

@@ -50,9 +50,10 @@ type Change struct {
 	Source time.Time
 }
 
-// FillFrom takes each unavailable column of c from older, an earlier state of
-// the same user. Nothing is taken from before a delete.
-func (c *Change) FillFrom(older *Change) {
+// fillFrom takes each unavailable column of c from older, the state of the same
+// user before it: what an event leaves out has not changed. Nothing is taken from
+// before a delete.
+func (c *Change) fillFrom(older *Change) {
 	if c.Op == Delete || older.Op == Delete {
 		return
 	}
@@ -64,6 +65,16 @@ func (c *Change) FillFrom(older *Change) {
 			c.Columns[name] = old
 		}
 	}
+}
+
+// incomplete reports whether a column of c is unavailable.
+func (c *Change) incomplete() bool {
+	for _, v := range c.Columns {
+		if _, ok := v.(Unavailable); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Heap estimates the heap bytes that c occupies while it waits.

@@ -22,7 +22,7 @@ const remembered = 4
 
 // remember keeps a delivered payload to compare with.
 func (l *Lane) remember(u *user, p *pending) {
-	if u.next != nil {
+	if u.next != nil || p.dropped {
 		return
 	}
 	l.forgetControl(u.id)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"pgregory.net/rapid"
 )
 
@@ -41,7 +43,7 @@ func TestControlCallsConverge(t *testing.T) {
 				case 0:
 					w.kill(draw("accepted", 2) == 0, land)
 				case 1:
-					w.drain(land)
+					w.drain(draw("clean", 2) == 0, land)
 				case 2:
 					w.write(fmt.Sprint("u", draw("user", 2)), fmt.Sprint("v", i, "-", n))
 				case 3:
@@ -156,10 +158,74 @@ func TestControlCallIsNamedWhileItMayLand(t *testing.T) {
 		t.Errorf("in doubt, %v are named", users)
 	}
 	w.pass(laneConfig.Retry.ConfirmAfter - w.now.Sub(lost))
-	w.lane.Next(w.now)
+	w.end(w.call(t, "old", "v2"), nil) // which confirms
 	if users, _ := w.lane.Controls(at); len(users) > 0 {
 		t.Errorf("%v are named when the doubt is over", users)
 	}
+}
+
+// TestControlDoubtIsHandedOn: the reply to a control call is lost, all calls end and
+// the worker drains. What the call repeats holds no place, so the last note has to
+// say that the user is in doubt, and the next owner confirms what it delivers (G1).
+func TestControlDoubtIsHandedOn(t *testing.T) {
+	w := newWorld()
+	w.write("u", "v1")
+	w.run(time.Second)
+	w.answer = func(c *Call) reply {
+		if c.pending.control {
+			return reply{err: timeout, takes: 10 * time.Second, lands: 55 * time.Second}
+		}
+		return fails(down)
+	}
+	w.write("other", "v")
+	for !slices.ContainsFunc(w.late, func(l landing) bool { return l.user == "u" }) {
+		w.step(w.now.Add(time.Second))
+	}
+	w.run(11 * time.Second) // now the reply is lost
+	w.drain(true, nil)
+	w.answer = func(*Call) reply { return okay() }
+	w.run(time.Second)
+	w.write("u", "v2")
+	w.run(time.Hour)
+	if want := []string{"u=v1", "other=v", "u=v2", "u=v1", "u=v2"}; !slices.Equal(w.history, want) {
+		t.Errorf("applied %v, want %v", w.history, want)
+	}
+	w.settled(t)
+}
+
+// TestControlCallDoesNotCountAsWaiting: neither as the wait of the change after it,
+// nor as a change that this one stands for.
+func TestControlCallDoesNotCountAsWaiting(t *testing.T) {
+	w := newWorld()
+	w.write("u", "v1")
+	w.run(time.Second)
+	gateway := &CallError{Verdict: Failed, Code: "http_502", Ambiguous: true}
+	w.answer = func(*Call) reply { return fails(gateway) }
+	w.write("other", "v")
+	w.run(20 * time.Second)
+	if c := w.lane.m.Lane.ControlCalls; value(t, c) < 2 {
+		t.Fatalf("%v control calls, the test is of no use", value(t, c))
+	}
+	w.write("u", "v2")
+	w.answer = func(*Call) reply { return okay() }
+	w.run(time.Hour)
+	if s := value(t, w.lane.m.Lane.QueueWait.(prometheus.Metric)); s > 60 {
+		t.Errorf("changes waited %v s in all", s)
+	}
+	if n := value(t, w.lane.m.Events.Coalesced); n != 0 {
+		t.Errorf("%v changes were superseded, want none", n)
+	}
+	w.settled(t)
+}
+
+// value is a counter's value or the sum of a histogram.
+func value(t *testing.T, m prometheus.Metric) float64 {
+	t.Helper()
+	var d dto.Metric
+	if err := m.Write(&d); err != nil {
+		t.Fatal(err)
+	}
+	return d.GetCounter().GetValue() + d.GetHistogram().GetSampleSum()
 }
 
 // TestSuspect: of whom the former owner may have left a control call is sent once

@@ -49,6 +49,22 @@ func (l *Lane) addDoubt(u *user, body []byte, until time.Time) *doubt {
 	return d
 }
 
+// inherit records that a former owner may have sent p, and that its call may be
+// applied until the given time. What p leaves out the former owner may have known,
+// from a change that is settled now, so what it sent is then not known.
+func (l *Lane) inherit(u *user, p *pending, until time.Time) {
+	if p.change.Op == Delete {
+		return
+	}
+	payload, _, err := l.cfg.Mapper.Payload(&p.change)
+	switch {
+	case p.change.incomplete():
+		p.doubt = l.addDoubt(u, nil, until)
+	case err == nil:
+		p.doubt = l.addDoubt(u, payload.Body, until)
+	}
+}
+
 // Suspect notes that a former owner's control call may be applied to a user, a
 // change of whom is submitted next, until the given time. Nobody knows what it
 // says, so whatever is delivered before is then sent again.
@@ -72,34 +88,36 @@ func (u *user) anchor(p *pending) {
 	}
 }
 
-// endDoubts closes the doubts of u whose time is over and, where it has to,
-// sends the last delivered payload again.
+// endDoubts closes the doubts of u whose time is over, except for those that what
+// was last delivered may have been overwritten by. These stay, with the places of
+// all, until something is delivered after them: what waits, if it is not given up
+// in the end, or else the last delivered payload, sent again.
 func (l *Lane) endDoubts(now time.Time, u *user) {
 	if len(u.doubts) == 0 || u.state == calling {
 		return // a call that is on its way may be overwritten too: its end decides
 	}
+	var overwrote *doubt
 	var places []place
-	confirm := false
 	u.doubts = slices.DeleteFunc(u.doubts, func(d *doubt) bool {
-		if d.until.After(now) {
+		switch {
+		case d.until.After(now):
+			return false
+		case u.last != nil && u.lastAt.Before(d.until) && !bytes.Equal(u.last.payload.Body, d.body) && !sabotage.On(sabotage.NoConfirm):
+			overwrote = d
 			return false
 		}
 		d.open = false
 		l.open--
 		places = append(places, d.places...)
-		if u.last != nil && u.lastAt.Before(d.until) && !bytes.Equal(u.last.payload.Body, d.body) {
-			confirm = true
-		}
 		return true
 	})
-	switch {
-	case confirm && u.cur == nil && !sabotage.On(sabotage.NoConfirm):
-		l.confirm(now, u, places)
-	case u.cur != nil && u.cur.confirm: // for an earlier doubt, maybe without a place
-		u.cur.places = append(u.cur.places, places...)
-	default:
-		// A change that still waits is sent after the doubt's end: it confirms.
+	if overwrote == nil {
 		releaseAll(places)
+	} else {
+		overwrote.places = append(overwrote.places, places...)
+		if u.cur == nil {
+			l.confirm(now, u)
+		}
 	}
 	if len(u.doubts) == 0 {
 		u.last = nil
@@ -107,31 +125,30 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 	l.forget(u)
 }
 
-// confirm lets the last delivered payload take its turn again.
-func (l *Lane) confirm(now time.Time, u *user, places []place) {
+// confirm lets the last delivered payload take its turn again. Its places are with
+// the doubts.
+func (l *Lane) confirm(now time.Time, u *user) {
 	l.m.Lane.ConfirmCalls.Inc()
 	p := u.last
-	p.places, p.confirm, p.control, p.attempts, p.charged, p.since = places, true, false, 0, 0, now
+	p.confirm, p.control, p.attempts, p.charged, p.since = true, false, 0, 0, now
 	u.cur = p
 	l.bytes += p.heap
 	l.forgetControl(u.id)
 	l.enqueue(u)
 }
 
-// Doubts returns, for each partition with a place of a user in doubt, when the
-// last of these doubts ends: what the next owner has to know. The offset in the
-// keys is 0.
-func (l *Lane) Doubts() map[Position]time.Time {
-	ends := make(map[Position]time.Time)
+// Doubts returns the partitions whose next owner has to doubt what it reads again,
+// because a user with a place there is in doubt. The offsets mean nothing, and are 0.
+func (l *Lane) Doubts() map[Position]bool {
+	all := make(map[Position]bool)
 	for _, u := range l.users {
-		for _, d := range u.doubts {
-			for _, at := range u.partitions() {
-				at.Offset = 0
-				if d.until.After(ends[at]) {
-					ends[at] = d.until
-				}
-			}
+		if len(u.doubts) == 0 {
+			continue
+		}
+		for _, at := range u.partitions() {
+			at.Offset = 0
+			all[at] = true
 		}
 	}
-	return ends
+	return all
 }

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -51,26 +52,6 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-// TestConfirmTellsWhatTheNewestLeavesOut: v1 lands when v2 and a change that does not
-// tell the value, since it is still that of v2, have been delivered. What is sent once
-// more then tells it (G1).
-func TestConfirmTellsWhatTheNewestLeavesOut(t *testing.T) {
-	w := newWorld()
-	w.slow("v1", 40*time.Second)
-	w.write("u", "v1")
-	w.run(time.Second)
-	w.write("u", "v2")
-	w.run(29 * time.Second)
-	w.write("u", Unavailable{})
-	w.run(5 * time.Minute)
-	if want := []string{"u=v2", "u=v2", "u=v1", "u=v2"}; !slices.Equal(w.history, want) {
-		t.Errorf("applied %v, want %v", w.history, want)
-	}
-	if w.lane.Bytes() != 0 {
-		t.Errorf("%d bytes wait", w.lane.Bytes())
-	}
-}
-
 // TestNoConfirmAfterADelete: nothing is wanted of a deleted user, not even what
 // was delivered before.
 func TestNoConfirmAfterADelete(t *testing.T) {
@@ -115,6 +96,83 @@ func TestSameAgainNeedsNotWait(t *testing.T) {
 	w.end(w.call(t, "u", "v1"), nil)
 }
 
+// TestConfirmWhenTheNewestIsGivenUp: a change that is never delivered does not stand
+// for the confirm call, whether it is given up before the doubt is over or after, or
+// finds the confirm call waiting for the end of an outage (G3).
+func TestConfirmWhenTheNewestIsGivenUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		newest time.Duration
+		outage bool // from 60 s to 120 s
+	}{
+		"in doubt":                       {30 * time.Second, false},
+		"its letter is over the end":     {62 * time.Second, false},
+		"the confirm call waits already": {75 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			began := w.now
+			w.slow("v1", 25*time.Second)
+			slow := w.answer
+			w.answer = func(c *Call) reply {
+				if at := w.now.Sub(began); test.outage && at >= time.Minute && at < 2*time.Minute {
+					return fails(down)
+				}
+				return slow(c)
+			}
+			w.write("u", "v1")
+			w.run(time.Second)
+			w.write("u", "v2") // delivered at 20 s
+			w.run(test.newest - time.Second)
+			w.write("u", "bad")
+			w.run(3 * time.Minute)
+			w.write("other", "v") // ends the hold of the lane
+			w.run(time.Hour)
+			if len(w.letters) != 1 || w.holds["u"] != "v2" {
+				t.Errorf("u has %q, want v2, which was delivered; %d letters; applied %v", w.holds["u"], len(w.letters), w.history)
+			}
+			w.settled(t)
+		})
+	}
+}
+
+// TestConfirmIsGivenUpOnce: a confirm call that is rejected, although the same was
+// accepted before, is given up like any other.
+func TestConfirmIsGivenUpOnce(t *testing.T) {
+	w := newWorld()
+	w.slow("v1", 25*time.Second)
+	w.write("u", "v1")
+	w.run(time.Second)
+	w.write("u", "v2")
+	w.run(59 * time.Second)
+	w.answer = func(c *Call) reply {
+		if c.user.id == "u" {
+			return fails(rejected)
+		}
+		return okay()
+	}
+	w.traffic(time.Second, 2*time.Minute)
+	w.run(time.Hour)
+	if len(w.letters) != 1 {
+		t.Errorf("%d letters, want 1", len(w.letters))
+	}
+	w.settled(t)
+}
+
+// TestBusyUserLeavesItsDoubt: a user that always has a newer change waiting is
+// confirmed by each delivery, and must not hold the place for ever (G2).
+func TestBusyUserLeavesItsDoubt(t *testing.T) {
+	w := newWorld()
+	w.slow("v1", 25*time.Second)
+	w.write("u", "v1")
+	for i := range 3000 {
+		w.write("u", fmt.Sprint("v2-", i))
+		w.run(50 * time.Millisecond)
+	}
+	if w.frontier() < len(w.log)-100 {
+		t.Errorf("the frontier is at %d of %d", w.frontier(), len(w.log))
+	}
+}
+
 // TestDoubtHoldsThePlace: until a lost call can no longer land, a new owner has to
 // read its change again, delivered or not, to have the same doubt (G1).
 func TestDoubtHoldsThePlace(t *testing.T) {
@@ -123,26 +181,20 @@ func TestDoubtHoldsThePlace(t *testing.T) {
 	w.write("u", "v1")
 	w.run(time.Second)
 	w.write("u", "v2")
-	began := w.now.Add(-time.Second)
-	w.run(10*time.Second - 1) // v1 has just been given up
-	lost := began.Add(10 * time.Second)
 	at := Position{Topic: "users"}
-	w.run(20 * time.Second)
+	w.run(30*time.Second - 1)
 	if w.holds["u"] != "v2" {
 		t.Fatalf("u has %q", w.holds["u"])
 	}
 	if w.frontier() != 0 {
 		t.Errorf("the frontier is at %d while v1 may land", w.frontier())
 	}
-	if got, want := w.lane.Doubts()[at], lost.Add(laneConfig.Retry.ConfirmAfter); !got.Equal(want) {
-		t.Errorf("in doubt until %v, want %v", got, want)
-	}
-	if got := w.lane.Doubts()[Position{Topic: "users", Partition: 1}]; !got.IsZero() {
-		t.Errorf("another partition is in doubt until %v", got)
+	if got, want := w.lane.Doubts(), map[Position]bool{at: true}; !maps.Equal(got, want) {
+		t.Errorf("in doubt: %v, want %v", got, want)
 	}
 	w.run(laneConfig.Retry.ConfirmAfter)
-	if got := w.lane.Doubts()[at]; !got.IsZero() {
-		t.Errorf("in doubt until %v after the end", got)
+	if got := w.lane.Doubts(); len(got) > 0 {
+		t.Errorf("in doubt after the end: %v", got)
 	}
 	w.settled(t)
 }
@@ -156,7 +208,7 @@ func TestDoubtBeforeDelivery(t *testing.T) {
 	other := Position{Topic: "users", Partition: 7}
 	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: map[string]any{"v": "v2"}, Position: other}, testHold{w, -1, 0}, time.Time{})
 	for _, at := range []Position{{Topic: "users"}, other} {
-		if w.lane.Doubts()[at].IsZero() {
+		if !w.lane.Doubts()[at] {
 			t.Errorf("partition %d is not in doubt", at.Partition)
 		}
 	}
@@ -233,41 +285,9 @@ func TestLongerDoubtHolds(t *testing.T) {
 	w.settled(t)
 }
 
-// TestHaltedPartitionIsForgotten: nothing that waited of a partition is called
-// any more, not even to confirm, and none of it is counted.
-func TestHaltedPartitionIsForgotten(t *testing.T) {
-	w := newWorld()
-	w.submitOne("u", "v1")
-	w.end(w.call(t, "u", "v1"), timeout)
-	w.submitOne("u", "v2")
-	w.pass(laneConfig.Timeout)
-	w.end(w.call(t, "u", "v2"), nil) // and v1 is in doubt
-	w.givenUp(t, "given up")
-	w.submitOne("waits", "v1")
-	w.lane.Undecodable(Position{Topic: "users", Offset: 90}, "not_json", testHold{w, -1, 0})
-	w.lane.Decoded(w.now, "users")
-	w.lane.Undecodable(Position{Topic: "users", Offset: 91}, "not_json", testHold{w, -1, 0})
-	w.lane.Undecodable(Position{Topic: "users", Partition: 1}, "not_json", testHold{w, -1, 0})
-	w.lane.Forget(Position{Topic: "users"})
-	for range 200 {
-		w.quiet(t)
-		if l := w.lane.Letter(w.now); l != nil {
-			t.Fatalf("letter %+v", l)
-		}
-		w.pass(time.Second)
-	}
-	if w.lane.active != 0 || w.lane.Bytes() != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || len(w.lane.users) != 0 {
-		t.Errorf("counts left: active %d, bytes %d, open %d, letters %d, users %d",
-			w.lane.active, w.lane.Bytes(), w.lane.open, w.lane.release.waiting, len(w.lane.users))
-	}
-	if w.lane.bad.records != 1 {
-		t.Errorf("%d undecodable records, want the other partition's", w.lane.bad.records)
-	}
-}
-
-// TestConfirmKeepsThePlace: a confirm call that has to wait takes over the place of
-// a doubt that ends meanwhile, for it may have none of its own: a new owner must
-// find what is to be confirmed (G2).
+// TestConfirmKeepsThePlace: as long as a confirm call has to wait, the places of the
+// doubts stay held, also of those that end meanwhile: a new owner must find what is
+// to be confirmed (G2).
 func TestConfirmKeepsThePlace(t *testing.T) {
 	w := newWorld()
 	lost, fail := map[string]bool{"v1": true, "v2": true}, false

@@ -144,10 +144,7 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	letter.writing = false
 	if !ok {
 		l.m.DeadLetters.WriteFailures.Inc()
-		l.release.postpone(now, letter)
-		if u != nil {
-			l.become(u, eligible)
-		}
+		l.unwritten(now, letter)
 		return
 	}
 	l.release.remove(letter)
@@ -161,8 +158,31 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	}
 	l.m.Lane.Deliveries.DeadLetter.Inc()
 	u.letter = nil
+	if u.cur == u.last {
+		u.last = nil // a confirm call is given up only once
+	}
 	l.forgive(u)
 	l.settle(now, u)
+}
+
+// unwritten puts a letter off that could not be written, unless its partition was
+// forgotten meanwhile.
+func (l *Lane) unwritten(now time.Time, letter *Letter) {
+	u := letter.user
+	switch {
+	case letter.dropped && u == nil:
+		l.release.remove(letter)
+		l.bad.drop(letter.run)
+		return
+	case letter.dropped:
+		l.abandon(u)
+		l.promote(now, u)
+		return
+	}
+	l.release.postpone(now, letter)
+	if u != nil {
+		l.become(u, eligible)
+	}
 }
 
 // invalid reads a mapper's error.

@@ -91,7 +91,8 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 		u = &user{id: c.User}
 		l.users[c.User] = u
 	}
-	if n := u.newest(); n != nil && n.change.Position.SamePartition(c.Position) && c.Position.Offset <= n.change.Position.Offset {
+	older := u.newest()
+	if older != nil && older.change.Position.SamePartition(c.Position) && c.Position.Offset <= older.change.Position.Offset {
 		hold.Release() // ordered by position, not by arrival
 		l.m.Events.Stale.Inc()
 		return
@@ -101,11 +102,17 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 	}
 	u.at = c.Position
 	l.forgetControl(c.User)
+	if older == nil {
+		// What c leaves out is at the destination, but a payload in doubt may take it
+		// back, and then c is what is sent once more.
+		older = u.last
+	}
+	if older != nil {
+		c.fillFrom(&older.change)
+	}
 	p := &pending{change: c, places: []place{{c.Position, hold}}, heap: c.Heap(), since: now, source: c.Source}
-	if possibly.After(now) && c.Op != Delete {
-		if payload, _, err := l.cfg.Mapper.Payload(&c); err == nil {
-			p.doubt = l.addDoubt(u, payload.Body, possibly)
-		}
+	if possibly.After(now) {
+		l.inherit(u, p, possibly)
 	}
 	l.arrive(u, p)
 }
@@ -113,12 +120,6 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 // arrive puts p where it belongs: in the place of the waiting change, behind
 // the one in flight or being judged, or at the end of the queue.
 func (l *Lane) arrive(u *user, p *pending) {
-	if u.cur == nil && u.last != nil {
-		// What p leaves out is at the destination, but a payload in doubt may take it
-		// back, and then p is what is sent once more.
-		p.change.FillFrom(&u.last.change)
-		p.heap = p.change.Heap()
-	}
 	l.bytes += p.heap
 	if u.next != nil { // it is older than p, whichever place p gets
 		l.supersede(u.next, p)
@@ -168,9 +169,8 @@ func (l *Lane) overtake(u *user) {
 
 // supersede lets p stand for older as well.
 func (l *Lane) supersede(older, p *pending) {
-	l.bytes -= older.heap + p.heap
+	l.bytes -= older.heap
 	p.absorb(older)
-	l.bytes += p.heap
 	l.m.Events.Coalesced.Inc()
 }
 

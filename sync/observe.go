@@ -39,32 +39,50 @@ func (l *Lane) Retain(owned func(Position) bool) {
 }
 
 // Forget drops what waits of one partition, whose records can not be read any
-// more. Calls in flight end as usual.
+// more. A call or a letter on its way ends, but whatever becomes of it, it is not
+// repeated: at the place of its record may be another user's by now.
 func (l *Lane) Forget(at Position) {
-	for id, u := range l.users {
-		if !u.at.SamePartition(at) || u.state == calling || u.state == writing {
+	for _, u := range l.users {
+		if !u.at.SamePartition(at) {
 			continue
-		}
-		if u.letter != nil {
-			l.release.remove(u.letter)
-		}
-		for _, p := range []*pending{u.cur, u.next} {
-			if p != nil {
-				l.bytes -= p.heap
-				l.m.Lane.Deliveries.Dropped.Inc()
-			}
 		}
 		for _, d := range u.doubts {
 			d.open = false
 			l.open--
 		}
-		u.cur, u.next, u.last, u.doubts = nil, nil, nil, nil // an alarm may still ring for u
-		l.become(u, idle)
-		l.forgive(u)
-		delete(l.users, id)
+		u.doubts, u.last = nil, nil // an alarm may still ring for u
+		l.drop(&u.next)
+		switch u.state {
+		case calling:
+			u.cur.dropped = true
+			continue
+		case writing:
+			u.letter.dropped = true
+			continue
+		}
+		l.abandon(u)
+		l.forget(u)
 	}
 	l.control = slices.DeleteFunc(l.control, func(p *pending) bool { return p.change.Position.SamePartition(at) })
 	l.bad.forget(at, &l.release)
+}
+
+// drop takes a change out without a settlement. Its places stay held: what it
+// stands for of another partition has to be read again.
+func (l *Lane) drop(p **pending) {
+	if *p != nil {
+		l.bytes -= (*p).heap
+		l.m.Lane.Deliveries.Dropped.Inc()
+		*p = nil
+	}
+}
+
+// abandon drops u's current change, with its letter.
+func (l *Lane) abandon(u *user) {
+	l.withdraw(u)
+	l.forgive(u)
+	l.drop(&u.cur)
+	l.become(u, idle)
 }
 
 // Observe shows how the lane stands. It looks at every user that waits.

@@ -24,6 +24,7 @@ type Letter struct {
 	due     time.Time
 	gone    bool // not to be written any more: its user has another chance, or it is written
 	writing bool
+	dropped bool // its partition was forgotten while it was being written
 }
 
 // The reasons of dead letters.

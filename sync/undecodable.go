@@ -79,7 +79,11 @@ func (d *undecodable) decoded(now time.Time, topic string, r *release) {
 // forget drops the runs of a partition whose records can not be read any more.
 func (d *undecodable) forget(at Position, r *release) {
 	for _, l := range r.letters {
-		if l.run != nil && !l.gone && !l.writing && l.From.SamePartition(at) {
+		switch {
+		case l.run == nil || l.gone || !l.From.SamePartition(at):
+		case l.writing:
+			l.dropped = true
+		default:
 			r.remove(l)
 			d.drop(l.run)
 		}

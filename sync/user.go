@@ -28,6 +28,7 @@ type pending struct {
 	attempts int
 	charged  int    // of those, failures shown to be this change's own
 	retrial  bool   // it is to be sent once more, whatever was known before
+	dropped  bool   // its partition was forgotten while it was in flight
 	confirm  bool   // a delivered payload, sent once more: see doubt.go
 	control  bool   // a delivered payload, sent to have someone to compare with: see control.go
 	doubt    *doubt // of an attempt whose outcome is unknown: p's place passes to it
@@ -39,7 +40,6 @@ type pending struct {
 // delivered. p keeps older's place, the lower bound of both: the newer offset
 // must not be all that remains of the older one if p is never delivered.
 func (p *pending) absorb(older *pending) {
-	p.change.FillFrom(&older.change)
 	if sabotage.On(sabotage.OlderWins) {
 		p.change = older.change
 	}
@@ -63,7 +63,6 @@ next:
 		p.source = older.source
 	}
 	p.since = older.since
-	p.heap = p.change.Heap()
 }
 
 // release gives up p's places: it is settled. While the outcome of an attempt

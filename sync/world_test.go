@@ -1,10 +1,10 @@
 package sync
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"usersync/metrics"
@@ -33,6 +33,11 @@ type world struct {
 	letters []*Letter
 	holds   map[string]string // what the destination has of each user
 	history []string          // every application, in order
+	strict  bool              // e is required
+
+	// delivered is one more than the offset of each user's change that the lane in
+	// use delivered last.
+	delivered map[string]int
 
 	// answer says what becomes of a call.
 	answer func(c *Call) reply
@@ -84,18 +89,27 @@ func (h testHold) Release() {
 	}
 }
 
-// testMapper sends the column "v" as it is. "bad" makes the payload invalid.
-type testMapper struct{}
-
-func (testMapper) Payload(c *Change) (Payload, []Omission, error) {
+// Payload sends the column "v" as it is and, if there is a column "e", that behind a
+// comma. A "bad" v makes the payload invalid; an e that is unavailable is left out,
+// or makes it invalid as well.
+func (w *world) Payload(c *Change) (Payload, []Omission, error) {
 	if c.Columns["v"] == "bad" {
 		return Payload{}, nil, &InvalidError{Field: "v", Code: "missing"}
 	}
-	return Payload{User: c.User, Body: fmt.Appendf(nil, "%v", c.Columns["v"])}, nil, nil
+	body := fmt.Append(nil, c.Columns["v"])
+	e, ok := c.Columns["e"]
+	switch _, unavailable := e.(Unavailable); {
+	case unavailable && w.strict:
+		return Payload{}, nil, &InvalidError{Field: "e", Code: "unavailable"}
+	case unavailable:
+		return Payload{User: c.User, Body: body}, []Omission{{"e", omittedUnavailable}}, nil
+	case ok:
+		body = fmt.Appendf(body, ",%v", e)
+	}
+	return Payload{User: c.User, Body: body}, nil, nil
 }
 
 var laneConfig = LaneConfig{
-	Mapper:      testMapper{},
 	Concurrency: 16,
 	Timeout:     10 * time.Second,
 	Retry: Retry{
@@ -117,10 +131,11 @@ func newWorld() *world {
 
 func (w *world) newLane() {
 	cfg := laneConfig
+	cfg.Mapper = w
 	cfg.Metrics = metrics.New(nil, "test").For("test")
 	w.lane = NewLane(cfg)
 	w.owner++
-	w.floor = map[int]int{}
+	w.floor, w.delivered = map[int]int{}, map[string]int{}
 }
 
 // write appends a change to the log; a nil value deletes the user.
@@ -133,6 +148,12 @@ func (w *world) write(user string, v any) {
 		c.Op, c.Columns = Delete, nil
 	}
 	w.log = append(w.log, c)
+}
+
+// row appends a change with two columns.
+func (w *world) row(user string, v, e any) {
+	w.write(user, v)
+	w.log[len(w.log)-1].Columns["e"] = e
 }
 
 // frontier is what may be committed.
@@ -229,7 +250,13 @@ func (w *world) step(until time.Time) bool {
 	if next.Before(w.now) {
 		next = w.now
 	}
-	w.now = next
+	w.advance(next)
+	return next.Before(until)
+}
+
+// advance lets all happen that was to happen until now, which is the given time.
+func (w *world) advance(now time.Time) {
+	w.now = now
 	w.late = slices.DeleteFunc(w.late, func(l landing) bool {
 		if l.at.After(w.now) {
 			return false
@@ -249,14 +276,21 @@ func (w *world) step(until time.Time) bool {
 		if f.reply.applied {
 			w.apply(f.call.user.id, string(f.call.Payload.Body))
 		}
+		if f.reply.err == nil {
+			w.delivered[f.call.user.id] = int(f.call.Position.Offset) + 1
+		}
 		w.lane.Done(w.now, f.call, f.reply.err)
 	}
-	return next.Before(until)
 }
 
+// apply lets the destination take over what a payload says. It keeps an e that is
+// left out.
 func (w *world) apply(user, body string) {
-	w.holds[user] = body
 	w.history = append(w.history, user+"="+body)
+	if _, e, ok := strings.Cut(w.holds[user], ","); ok && !strings.Contains(body, ",") {
+		body += "," + e
+	}
+	w.holds[user] = body
 }
 
 // run lets d pass.
@@ -276,16 +310,20 @@ func (w *world) kill(accepted bool, land func(*flight) time.Duration) {
 	w.inherit(w.now.Add(laneConfig.Retry.ConfirmAfter))
 }
 
-// drain ends the lane, not waiting for calls in flight, which are applied at land.
-// The last commit tells the new owner of all doubts.
-func (w *world) drain(land func(*flight) time.Duration) {
+// drain ends the lane as a rebalance does: cleanly, when its calls have ended, or
+// not waiting for them; then they are applied at land. The last commit tells the
+// new owner of all doubts.
+func (w *world) drain(clean bool, land func(*flight) time.Duration) {
+	for clean && len(w.flights) > 0 {
+		w.advance(w.now.Add(time.Second)) // the longest takes ten
+	}
 	for _, f := range w.cut(land) {
 		w.lane.Done(w.now, f.call, &CallError{Verdict: Failed, Code: "cancelled", Ambiguous: true})
 	}
-	until := w.lane.Doubts()[Position{Topic: "users"}]
+	var until time.Time
 	w.committed = w.note()
-	if len(w.committed.suspects) > 0 && w.suspected.After(until) {
-		until = w.suspected
+	if w.lane.Doubts()[Position{Topic: "users"}] || len(w.committed.suspects) > 0 {
+		until = w.now.Add(laneConfig.Retry.ConfirmAfter)
 	}
 	w.inherit(until)
 }
@@ -311,31 +349,4 @@ func (w *world) inherit(until time.Time) {
 	w.newLane()
 	w.read = w.committed.offset
 	w.submit(until, end)
-}
-
-// want is the newest value of each user that has one.
-func (w *world) want() map[string]string {
-	want := map[string]string{}
-	for _, c := range w.log {
-		if c.Op == Delete {
-			delete(want, c.User)
-		} else {
-			want[c.User] = fmt.Sprint(c.Columns["v"])
-		}
-	}
-	return want
-}
-
-// wrong lists the users that the destination has wrong and no letter explains.
-func (w *world) wrong() []string {
-	var wrong []string
-	for user, v := range w.want() {
-		explained := slices.ContainsFunc(w.letters, func(l *Letter) bool {
-			return l.Change != nil && l.Change.User == user && bytes.Equal(fmt.Append(nil, l.Change.Columns["v"]), []byte(v))
-		})
-		if w.holds[user] != v && !explained {
-			wrong = append(wrong, fmt.Sprintf("%s: has %q, want %q", user, w.holds[user], v))
-		}
-	}
-	return wrong
 }
