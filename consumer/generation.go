@@ -202,6 +202,7 @@ func (g *generation) call(c *usync.Call) error {
 	}
 	ctx, cancel := context.WithTimeout(usync.WithPermit(g.callCtx, g.lease.valid), g.Lane.Timeout)
 	defer cancel()
+	ctx = usync.WithRequests(ctx, &c.Requests)
 	return g.Target.Deliver(ctx, c.Payload)
 }
 

@@ -29,7 +29,7 @@ type Config struct {
 	SessionTimeout   time.Duration
 	RebalanceTimeout time.Duration
 	DrainTimeout     time.Duration // for calls in flight when partitions are revoked
-	RateLimit        float64       // calls a second of all members together; 0: none
+	RateLimit        float64       // requests a second of all members together; 0: none
 	Window           int           // bytes of heap for what waits
 	Version          string        // of this program, for the headers of dead letters
 

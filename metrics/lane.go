@@ -23,7 +23,7 @@ type Lane struct {
 	Workers prometheus.Gauge
 	// BackoffUsers is how many users wait for the time of their next attempt.
 	BackoffUsers prometheus.Gauge
-	// RateLimit is the calls a second that this process may make now: its share
+	// RateLimit is the requests a second that this process may make now: its share
 	// of the configured rate, less what a destination's 429 took off; 0: no limit.
 	RateLimit prometheus.Gauge
 	// ThrottleWait counts seconds that calls waited for the limiter or for the
@@ -99,7 +99,7 @@ func newLane(f factory) *Lane {
 		InFlight:     f.gauge("inflight_users", "Users with a call in flight: busy workers."),
 		Workers:      f.gauge("workers", "Calls that may be in flight."),
 		BackoffUsers: f.gauge("backoff_users", "Users that wait for the time of their next attempt."),
-		RateLimit:    f.gauge("rate_limit_calls_per_second", "Calls a second that this process may make now; 0 for no limit."),
+		RateLimit:    f.gauge("rate_limit_calls_per_second", "Requests a second that this process may make now; 0 for no limit."),
 		ThrottleWait: f.counter("throttle_wait_seconds_total", "Time that calls waited for the limiter or a Retry-After."),
 
 		Attempts: f.counters("attempts_total", "Ended calls by verdict.", []string{"verdict"},

@@ -14,6 +14,9 @@ type Call struct {
 	Started  time.Time
 	// Probe says that the lane is held: the credentials are to be read again first.
 	Probe bool
+	// Requests is how many the call took: whoever made it says so before Done. Next
+	// counted one.
+	Requests int
 
 	user    *user
 	pending *pending
@@ -144,6 +147,7 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 func (l *Lane) Done(now time.Time, c *Call, err error) {
 	u, p, end := c.user, c.pending, l.moment()
 	l.inflight--
+	l.limit.more(now, c.Requests-1)
 	if c.Probe {
 		l.blame.probing = false
 	}

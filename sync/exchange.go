@@ -32,6 +32,15 @@ func WithPermit(ctx context.Context, permit func() bool) context.Context {
 	return context.WithValue(ctx, permitKey{}, permit)
 }
 
+// requestsKey is the context key of the number of requests.
+type requestsKey struct{}
+
+// WithRequests returns a context under which [Exchange] counts its requests in n,
+// without a lock: a call makes them one after the other.
+func WithRequests(ctx context.Context, n *int) context.Context {
+	return context.WithValue(ctx, requestsKey{}, n)
+}
+
 // Request is one HTTP request. It is sent at most once.
 type Request struct {
 	Method string
@@ -76,6 +85,9 @@ func NewTransport() *http.Transport {
 // none did and the process itself gave the call up. An unreachable destination is
 // neither: nothing left, but the failure counts.
 func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, error) {
+	if n, ok := ctx.Value(requestsKey{}).(*int); ok {
+		*n++
+	}
 	gate := newGate(ctx)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gate.gotConn})
 	req, err := http.NewRequestWithContext(traced, r.Method, r.URL, bytes.NewReader(r.Body))

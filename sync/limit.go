@@ -7,12 +7,13 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limit is how many calls a second may start. The configured rate is its upper
-// bound; a destination that answers "too many" brings it down by a third, once
+// limit is how many requests a second may be made. A call takes the place of one
+// when it starts, and those of further ones at its end: the next calls wait for
+// these. The configured rate is the upper bound; a destination that answers "too many" brings it down by a third, once
 // for all calls that were under way, and every success lets it grow again, by
 // about one call a second each second.
 type limit struct {
-	max    float64 // calls a second, this process's share; 0: none
+	max    float64 // requests a second, this process's share; 0: none
 	now    float64 // the rate in force; 0: none
 	bucket *rate.Limiter
 
@@ -21,9 +22,9 @@ type limit struct {
 	paused time.Time // no call starts before it
 	pause  func() time.Duration
 
-	window time.Time // start of the second in which calls are counted
+	window time.Time // start of the second in which requests are counted
 	count  int
-	seen   float64 // calls in the last full second: where to start when nothing was configured
+	seen   float64 // requests in the last full second: where to start when nothing was configured
 }
 
 func newLimit() *limit { return &limit{bucket: rate.NewLimiter(rate.Inf, 1)} }
@@ -70,6 +71,14 @@ func (l *limit) start(now time.Time) {
 	}
 	l.count++
 	l.bucket.AllowN(now, 1)
+}
+
+// more takes the places of n further requests that a call has made.
+func (l *limit) more(now time.Time, n int) {
+	for range n {
+		l.count++
+		l.bucket.ReserveN(now, 1) // unlike AllowN also beyond what is there
+	}
 }
 
 // throttled notes an answer that asked for fewer calls, of a call begun at start.

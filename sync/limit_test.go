@@ -61,6 +61,20 @@ func TestLimitKeepsItsRate(t *testing.T) {
 	}
 }
 
+// TestLimitCountsRequests: a vendor has no notion of a call that takes two.
+func TestLimitCountsRequests(t *testing.T) {
+	for _, r := range []float64{0.5, 3, 20, 777} {
+		c, requests := newClockwork(r), 0
+		for until := c.now.Add(100 * time.Second); c.now.Before(until); requests += 2 {
+			c.begin()
+			c.more(c.now, 1)
+		}
+		if want := int(100 * r); requests < want || requests > want+2*max(1, int(math.Ceil(r/10))) {
+			t.Errorf("%d requests in 100 s at %v a second", requests, r)
+		}
+	}
+}
+
 // TestLimitNeverSpins: after the time that it asked to wait the call may start,
 // and that time is never nothing while it may not.
 func TestLimitNeverSpins(t *testing.T) {

@@ -71,7 +71,7 @@ type Delivery struct {
 	BaseURL       string
 	Mapping       map[string]any // expressions by field, as in usync.MappingConfig
 	Concurrency   int
-	RateLimit     float64 // calls a second, of the whole deployment; 0: no limit
+	RateLimit     float64 // requests a second, of the whole deployment; 0: no limit
 	Timeout       time.Duration
 	WindowBytes   int
 	Deletes       string

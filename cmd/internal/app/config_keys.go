@@ -109,7 +109,7 @@ func (d *Delivery) keys(prefix string) []key {
 	return []key{
 		d.mappingKey(prefix),
 		intKey(prefix+"concurrency", &d.Concurrency, 1, "calls in flight, of each process"),
-		numberKey(prefix+"rate_limit", &d.RateLimit, 0, "calls a second, of the whole deployment; 0: no limit"),
+		numberKey(prefix+"rate_limit", &d.RateLimit, 0, "requests a second, of the whole deployment; 0: no limit"),
 		durationKey(prefix+"timeout", &d.Timeout, "of one call"),
 		bytesKey(prefix+"window_bytes", &d.WindowBytes, "heap for the changes that wait; 67108864 and 64MiB are the same"),
 		enumKey(prefix+"deletes", &d.Deletes, "what a deleted row causes", "skip"),
