@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -95,7 +94,7 @@ func (p *Pipeline) watch(ctx context.Context, changed func(map[string]int)) {
 // member is a member of the group until ctx ends or the set of topics changes.
 // It returns when it has left.
 func (p *Pipeline) member(ctx, hard context.Context, topics []string) error {
-	cut := &cutter{dial: p.cfg.Client.dialer.DialFunc, open: map[net.Conn]struct{}{}}
+	cut := newCutter(p.cfg.Client)
 	dialer := *p.cfg.Client.dialer
 	dialer.DialFunc = cut.dialContext
 	cg, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
@@ -188,63 +187,6 @@ func (p *Pipeline) leave(hard context.Context, cg *kafka.ConsumerGroup, cut *cut
 	}
 	cut.cut()
 	<-closed
-}
-
-// cutter keeps the group's connections, to be able to end what kafka-go waits for.
-type cutter struct {
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	mu   sync.Mutex
-	open map[net.Conn]struct{}
-	done bool
-}
-
-var errCut = errors.New("the group is being left")
-
-func (c *cutter) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if c.isCut() {
-		return nil, errCut
-	}
-	conn, err := c.dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done {
-		_ = conn.Close()
-		return nil, errCut
-	}
-	t := &tracked{Conn: conn, of: c}
-	c.open[t] = struct{}{}
-	return t, nil
-}
-
-func (c *cutter) isCut() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.done
-}
-
-func (c *cutter) cut() {
-	c.mu.Lock()
-	open := slices.Collect(maps.Keys(c.open))
-	c.done = true
-	c.mu.Unlock()
-	for _, conn := range open {
-		_ = conn.Close()
-	}
-}
-
-type tracked struct {
-	net.Conn
-	of *cutter
-}
-
-func (t *tracked) Close() error {
-	t.of.mu.Lock()
-	delete(t.of.open, t)
-	t.of.mu.Unlock()
-	return t.Conn.Close()
 }
 
 // sleep waits for d and reports whether ctx is still there.

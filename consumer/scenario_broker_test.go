@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -54,4 +55,39 @@ func TestHungBroker(t *testing.T) {
 		}
 		w.hard() // nothing is on its way
 	})
+}
+
+// TestMuteBroker starts workers whose first broker takes connections and says
+// nothing, as one does that hangs, or that is dead behind a proxy: they join by the
+// others.
+func TestMuteBroker(t *testing.T) {
+	for name, take := range map[string]func(server net.Conn){
+		"it hangs":     func(server net.Conn) { _, _ = io.Copy(io.Discard, server) },
+		"it hangs up":  func(server net.Conn) { _ = server.Close() },
+		"it is silent": func(net.Conn) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, func(b *bubble) {
+				const mute = "mute:9092"
+				client, err := NewClient(ClientConfig{
+					Brokers: append([]string{mute}, b.kafka.ListenAddrs()...), Topics: []string{"users", "dead"},
+					Dial: func(ctx context.Context, network, to string) (net.Conn, error) {
+						if to != mute {
+							return b.kafka.dial(ctx, network, to)
+						}
+						conn, server := net.Pipe()
+						go take(server)
+						return conn, nil
+					},
+				})
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				b.t.Cleanup(client.Close)
+				b.start(func(c *Config) { c.Client = client })
+				b.writeAll("1", "2")
+				b.settles(time.Minute)
+			})
+		})
+	}
 }

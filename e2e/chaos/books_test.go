@@ -23,9 +23,9 @@ import (
 const hashKey = "of the chaos tests, and of nobody else"
 
 // hashed is what a worker's trace calls a user.
-func hashed(id int) string {
+func hashed(id string) string {
 	mac := hmac.New(sha256.New, []byte(hashKey))
-	mac.Write([]byte(strconv.Itoa(id)))
+	mac.Write([]byte(id))
 	return hex.EncodeToString(mac.Sum(nil))[:12]
 }
 
@@ -33,7 +33,7 @@ func hashed(id int) string {
 var people = sync.OnceValue(func() map[string]int {
 	all := map[string]int{}
 	for id := 1; id <= tablet; id++ {
-		all[hashed(id)] = id
+		all[hashed(strconv.Itoa(id))] = id
 	}
 	return all
 })
@@ -74,7 +74,7 @@ func (t *topic) take(r *kgo.Record) {
 	t.changes[tp] = append(t.changes[tp], c)
 	t.named[c.name]++
 	// The producer's time: it is from before the broker had the record.
-	e := trace.Event{At: r.Timestamp, Kind: ledger.Wrote, Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset, User: hashed(c.id)}
+	e := trace.Event{At: r.Timestamp, Kind: ledger.Wrote, Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset, User: hashed(strconv.Itoa(c.id))}
 	if c.deleted {
 		e.Outcome = ledger.Deleted
 	}
@@ -139,19 +139,6 @@ func (t *topic) at(tp trace.TopicPartition, offset int64) change {
 	return t.changes[tp][offset]
 }
 
-// newest returns the offset of each user's newest change.
-func (t *topic) newest() map[int]int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := map[int]int64{}
-	for _, changes := range t.changes {
-		for offset, c := range changes {
-			all[c.id] = int64(offset)
-		}
-	}
-	return all
-}
-
 // seen reports whether a change to a name has come.
 func (t *topic) seen(name string) bool {
 	t.mu.Lock()
@@ -177,6 +164,7 @@ type books struct {
 	calls      map[carrier][]trace.Event
 	delivered  map[delivery]bool
 	letters    []trace.Event
+	regrouped  map[string]time.Time // by destination: when partitions were last taken or left
 	repeats    func(trace.Event) // is told of each call that repeats a delivered change
 }
 
@@ -194,7 +182,7 @@ func newBooks(t *topic, report func(ledger.Finding), repeats func(trace.Event)) 
 	return &books{
 		Ledger: ledger.New(report), topic: t, regression: ledger.NewRegression(report), blame: ledger.NewBlame(report, poisoned),
 		events: map[string][]trace.Event{}, next: map[string]int{}, seen: map[string]map[int]bool{},
-		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, repeats: repeats,
+		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, regrouped: map[string]time.Time{}, repeats: repeats,
 	}
 }
 
@@ -224,13 +212,9 @@ func (b *books) ask(v *vendors.Vendors) {
 				continue
 			}
 			b.seen[d][c.Seq] = true
-			id, err := strconv.Atoi(c.User)
-			if err != nil {
-				continue // a user that nobody wrote: found when the table is compared
-			}
 			// Which change it was is found when the calls before it are known.
 			b.events[d] = append(b.events[d], trace.Event{
-				At: c.Applied, Kind: ledger.Applied, Worker: c.Caller, Destination: d, User: hashed(id), Outcome: c.Name(),
+				At: c.Applied, Kind: ledger.Applied, Worker: c.Caller, Destination: d, User: hashed(c.User), Outcome: c.Name(),
 			})
 		}
 	}
@@ -289,6 +273,8 @@ func (b *books) note(e trace.Event) {
 		if e.OK() {
 			b.delivered[at] = true
 		}
+	case trace.Assigned, trace.Revoked:
+		b.regrouped[e.Destination] = e.At
 	case trace.Letter:
 		b.letters = append(b.letters, e)
 	case ledger.Applied:
