@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"usersync/consumer/event"
 )
@@ -16,9 +17,10 @@ type portion struct {
 
 // decoded is one record as the loop needs it.
 type decoded struct {
-	offset int64
-	event  event.Event
-	code   string // set if the record cannot be decoded
+	offset  int64
+	written time.Time
+	event   event.Event
+	code    string // set if the record cannot be decoded
 }
 
 // decode turns what comes in into portions, off the loop's goroutine. It returns
@@ -28,7 +30,7 @@ func decode(ctx context.Context, d *event.Decoder, in <-chan fetched, out chan<-
 		b := &portion{fetched: f, events: make([]decoded, len(f.Records))}
 		for i := range f.Records {
 			r := &f.Records[i]
-			b.events[i].offset = r.Offset
+			b.events[i].offset, b.events[i].written = r.Offset, r.Time
 			e, err := d.Decode(r)
 			if err != nil {
 				b.events[i].code = codeOf(err)

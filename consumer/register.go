@@ -91,10 +91,9 @@ func (g *generation) submit(now time.Time, p *owned, e *decoded) {
 	switch {
 	case e.code != "":
 		g.Metrics.Events.Undecodable(e.code)
-		g.lane.Undecodable(p.at(e.offset), e.code, p.front.hold(e.offset))
+		g.lane.Undecodable(p.at(e.offset), e.written, e.code, p.front.hold(e.offset))
 	case e.event.Skip != "":
 		g.Metrics.Events.Skipped(e.event.Op, string(e.event.Skip))
-		g.lane.Decoded(now, p.Topic)
 		p.front.advance(e.offset + 1)
 	default:
 		if sabotage.On(sabotage.LogRow) {

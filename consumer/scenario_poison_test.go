@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -268,4 +269,58 @@ func changesFormat(b *bubble, code string, record func(n int) (key, value string
 			b.t.Fatalf("a dead letter that nobody wrote: %q %q", l.Key, l.Value)
 		}
 	}
+}
+
+// avro is a value as the Avro converter writes it.
+func avro(n int) []byte { return fmt.Appendf(nil, "\x00\x00\x00\x00\x02\x02%s", name(n)) }
+
+// TestTombstoneIsNoProof changes the format of the values only. Now and then a
+// user is deleted, and the tombstone has no value that could be of another format.
+func TestTombstoneIsNoProof(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		w := b.start()
+		b.writeAll(numbers(1, 30)...)
+		b.settles(time.Minute)
+		first := b.ends[users0]
+		for round := range 6 {
+			for n := range 20 {
+				b.raw(&kgo.Record{Key: []byte(keyOf(fmt.Sprint(100 + 20*round + n))), Value: avro(n)})
+			}
+			b.raw(
+				&kgo.Record{Key: []byte(keyOf("1"))},
+				&kgo.Record{Key: []byte(`{}`), Value: []byte(`{"ts_ms":1}`)}, // a heartbeat
+			)
+			time.Sleep(time.Minute)
+		}
+		w.shows(time.Second, 120, "undecodable_records_waiting")
+		b.deadLetters(0)
+		b.holds(users0, first)
+	})
+}
+
+// TestOlderRecordIsNoProof reads one partition in its new format, while another
+// is behind with what was written before.
+func TestOlderRecordIsNoProof(t *testing.T) {
+	const old = 400
+	inBubble(t, 2, func(b *bubble) {
+		var records []*kgo.Record
+		for n := range old {
+			user := fmt.Sprint(2*n + 1)
+			records = append(records, &kgo.Record{Partition: 1, Key: []byte(keyOf(user)), Value: after(user, name(n)+strings.Repeat("x", 10_000))})
+		}
+		b.raw(records...)
+		time.Sleep(time.Hour)
+		for n := range 20 {
+			b.raw(&kgo.Record{Partition: 0, Key: []byte(keyOf(fmt.Sprint(2 * n))), Value: avro(n)})
+		}
+		w := b.start()
+		w.shows(10*time.Minute, old, "deliveries_total", "outcome", "delivered")
+		w.shows(time.Second, 20, "undecodable_records_waiting")
+		b.deadLetters(0)
+		b.holds(users0, 0)
+
+		b.raw(&kgo.Record{Partition: 1, Key: []byte(keyOf("1")), Value: after("1", name(1))})
+		w.shows(time.Minute, 20, "dead_letters_total", "reason", "undecodable")
+		b.lettersOf(40)
+	})
 }

@@ -46,6 +46,7 @@ type Change struct {
 	// time.Time, []any, map[string]any, or Unavailable. Nil for Delete.
 	Columns  map[string]any
 	Position Position
+	Written  time.Time // by the clock of Kafka or of the record's producer
 	// Source is when the source database committed the change; zero if unknown.
 	Source time.Time
 }

@@ -32,10 +32,10 @@ func TestHaltedPartitionIsForgotten(t *testing.T) {
 	w.end(w.call(t, "u", "v2"), nil) // and v1 is in doubt
 	w.givenUp(t, "given up")
 	w.submitOne("waits", "v1")
-	w.lane.Undecodable(Position{Topic: "users", Offset: 90}, "not_json", testHold{w, -1, 0})
-	w.lane.Decoded(w.now, "users")
-	w.lane.Undecodable(Position{Topic: "users", Offset: 91}, "not_json", testHold{w, -1, 0})
-	w.lane.Undecodable(Position{Topic: "users", Partition: 1}, "not_json", testHold{w, -1, 0})
+	w.garbage(0)
+	w.reads(0)
+	w.garbage(0)
+	w.garbage(1)
 	w.lane.Forget(Position{Topic: "users"})
 	w.forgotten(t)
 	if w.lane.bad.records != 1 {
@@ -91,7 +91,7 @@ func TestHaltedWhileALetterIsWritten(t *testing.T) {
 			t.Run(of, func(t *testing.T) {
 				w := newWorld()
 				begin(w)
-				w.lane.Decoded(w.now, "users")
+				w.reads(0)
 				w.pass(laneConfig.Release.Settle)
 				l := w.lane.Letter(w.now)
 				if l == nil {

@@ -85,7 +85,9 @@ func (l *Lane) InFlight() int { return l.inflight }
 // time possibly is not zero, a former owner of the partition may have sent the
 // change, and the destination may apply that call until then.
 func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
-	l.bad.decoded(now, c.Position.Topic, &l.release)
+	if c.Op == Upsert {
+		l.bad.decoded(now, c.evidence(), &l.release)
+	}
 	u := l.users[c.User]
 	if u == nil || sabotage.On(sabotage.TwoInFlight) {
 		u = &user{id: c.User}
@@ -174,13 +176,10 @@ func (l *Lane) supersede(older, p *pending) {
 	l.m.Events.Coalesced.Inc()
 }
 
-// Undecodable notes a record that no decoder understands.
-func (l *Lane) Undecodable(at Position, code string, hold Hold) {
-	l.bad.add(at, code, hold, &l.release)
+// Undecodable notes a record, written at that time, that no decoder understands.
+func (l *Lane) Undecodable(at Position, written time.Time, code string, hold Hold) {
+	l.bad.add(evidence{at, written}, code, hold, &l.release)
 }
-
-// Decoded notes that a record of topic was understood but holds no change.
-func (l *Lane) Decoded(now time.Time, topic string) { l.bad.decoded(now, topic, &l.release) }
 
 // enqueue makes u ready: its change takes its turn.
 func (l *Lane) enqueue(u *user) {

@@ -7,11 +7,12 @@ import (
 
 // run is a stretch of undecodable records of one partition, held at its first.
 type run struct {
-	from, to Position
-	count    int
-	code     string // of the first
-	hold     Hold
-	letter   *Letter // once it is given up
+	from   Position
+	to     evidence // the last
+	count  int
+	code   string // of the first
+	hold   Hold
+	letter *Letter // once it is given up
 }
 
 // longestList bounds the runs that wait in one partition. Past it the newest
@@ -27,10 +28,10 @@ type partition struct {
 
 // undecodable keeps the records that no decoder understands. They are no user's
 // fault and no destination's: a topic may have changed its format. So none is
-// given up before a later record of its topic has decoded, and then the budget
-// applies. They are kept as ranges: a flood costs no memory.
+// given up before the row of a later record of its topic has been read, and then
+// the budget applies. They are kept as ranges: a flood costs no memory.
 type undecodable struct {
-	fresh   map[string][]*run // by topic: nothing decoded since
+	fresh   map[string][]*run // by topic, one of a partition at most: no row was read since
 	last    map[partition]*run
 	runs    map[partition]int
 	records int
@@ -42,38 +43,45 @@ func newUndecodable() undecodable {
 
 // add notes a record and keeps its hold until its letter is written, or gives
 // it back at once where an earlier record of the same run is held.
-func (d *undecodable) add(at Position, code string, hold Hold, r *release) {
+func (d *undecodable) add(e evidence, code string, hold Hold, r *release) {
 	d.records++
-	key := partition{at.Topic, at.Partition}
+	key := partition{e.at.Topic, e.at.Partition}
 	last := d.last[key]
 	switch {
 	case last == nil || last.letter != nil && (last.letter.writing || d.runs[key] < longestList):
-		last = &run{from: at, to: at, count: 1, code: code, hold: hold}
+		last = &run{from: e.at, to: e, count: 1, code: code, hold: hold}
 		d.last[key] = last
 		d.runs[key]++
-		d.fresh[at.Topic] = append(d.fresh[at.Topic], last)
+		d.fresh[e.at.Topic] = append(d.fresh[e.at.Topic], last)
 		return
-	case last.letter != nil:
-		last.letter.To = at
-		last.letter.count++
-		r.waiting++
+	case last.letter != nil: // what was proven of the run is not of this record
+		r.remove(last.letter)
+		last.letter = nil
+		d.fresh[e.at.Topic] = append(d.fresh[e.at.Topic], last)
 	}
-	last.to = at
+	last.to = last.to.or(e)
 	last.count++
 	hold.Release()
 }
 
-// decoded gives up the runs of a topic: a later record of it has decoded, so
-// the fault is theirs.
-func (d *undecodable) decoded(now time.Time, topic string, r *release) {
-	for _, run := range d.fresh[topic] {
+// decoded gives up the runs before e, a record whose row was read: the fault is
+// theirs. What has no row, such as a tombstone, proves nothing.
+func (d *undecodable) decoded(now time.Time, e evidence, r *release) {
+	runs := d.fresh[e.at.Topic]
+	if len(runs) == 0 {
+		return
+	}
+	d.fresh[e.at.Topic] = slices.DeleteFunc(runs, func(run *run) bool {
+		if !e.after(run.to) {
+			return false
+		}
 		run.letter = &Letter{
-			From: run.from, To: run.to, Reason: reasonUndecodable, Code: run.code,
+			From: run.from, To: run.to.at, Reason: reasonUndecodable, Code: run.code,
 			Failed: now, count: run.count, run: run,
 		}
 		r.add(now, run.letter)
-	}
-	delete(d.fresh, topic)
+		return true
+	})
 }
 
 // forget drops the runs of a partition whose records can not be read any more.

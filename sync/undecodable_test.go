@@ -13,9 +13,17 @@ func (w *world) garbage(partition int) Position {
 	at := Position{Topic: "users", Partition: partition, Offset: int64(w.read)}
 	w.log = append(w.log, Change{Op: Delete, Position: at})
 	w.floor[w.read]++
-	w.lane.Undecodable(at, "not_json", testHold{w, w.owner, w.read})
+	w.lane.Undecodable(at, w.now, "not_json", testHold{w, w.owner, w.read})
 	w.read++
 	return at
+}
+
+// reads gives the lane the next record of a partition with a row, and settles it.
+func (w *world) reads(partition int) {
+	at := Position{Topic: "users", Partition: partition, Offset: int64(w.read)}
+	w.log = append(w.log, Change{Op: Delete, Position: at})
+	w.read++
+	w.lane.bad.decoded(w.now, evidence{at, w.now}, &w.lane.release)
 }
 
 // TestUndecodableNeedsALaterOne: as long as nothing after it decodes, it is as
@@ -25,6 +33,7 @@ func TestUndecodableNeedsALaterOne(t *testing.T) {
 	w.lane.release.Budget = 0
 	w.submitOne("before", "v")
 	first := w.garbage(0)
+	w.pass(time.Minute)
 	for range 10_000 {
 		w.garbage(0)
 	}
@@ -36,12 +45,18 @@ func TestUndecodableNeedsALaterOne(t *testing.T) {
 	if n := len(w.floor); n > 2 {
 		t.Errorf("%d places held for two runs", n)
 	}
-	w.lane.Decoded(w.now, "another topic")
-	w.run(time.Minute)
-	if len(w.letters) > 0 {
-		t.Error("another topic's record counts")
+	for what, c := range map[string]Change{
+		"a record of another topic": {User: "x", Op: Upsert, Position: Position{Topic: "another", Offset: 1e6}, Written: w.now},
+		"an older record":           {User: "x", Op: Upsert, Position: Position{Topic: "users", Partition: 2, Offset: 1e6}, Written: w.now.Add(-time.Hour - 1)},
+		"a tombstone":               {User: "x", Op: Delete, Position: Position{Topic: "users", Offset: 1e6}, Written: w.now},
+	} {
+		w.lane.Submit(w.now, c, testHold{w, -1, 0}, time.Time{})
+		w.run(time.Minute)
+		if len(w.letters) > 0 {
+			t.Fatalf("%s counts as proof", what)
+		}
 	}
-	w.lane.Decoded(w.now, "users")
+	w.reads(2)
 	w.run(time.Minute)
 	if len(w.letters) != 2 {
 		t.Fatalf("%d letters, want one for each partition's run", len(w.letters))
@@ -59,7 +74,7 @@ func TestUndecodableCountsByRecord(t *testing.T) {
 		for range n {
 			w.garbage(0)
 		}
-		w.lane.Decoded(w.now, "users")
+		w.reads(0)
 		w.run(time.Hour)
 		if got := len(w.letters) == 1; got != released {
 			t.Errorf("%d records with a budget of 50: released %v", n, got)
@@ -73,9 +88,7 @@ func TestUndecodableRunsAreBounded(t *testing.T) {
 	w := newWorld()
 	for range 5000 {
 		w.garbage(0)
-		w.lane.Decoded(w.now, "users")
-		w.read++ // a good one between them
-		w.log = append(w.log, Change{Op: Delete})
+		w.reads(0) // a good one between them
 	}
 	if n := len(w.floor); n != longestList {
 		t.Errorf("%d places held, want %d", n, longestList)
@@ -107,12 +120,34 @@ func TestUndecodableRunsAreBounded(t *testing.T) {
 	w.settled(t)
 }
 
+// TestGrownRunIsProvenAgain: a run that grows past good records, since there are
+// too many, is not written before something after its end was read (G4).
+func TestGrownRunIsProvenAgain(t *testing.T) {
+	w := newWorld()
+	w.lane.release.Budget = 0
+	for range longestList {
+		w.garbage(0)
+		w.reads(0)
+	}
+	last := w.garbage(0)
+	w.run(time.Hour)
+	if len(w.letters) != longestList-1 || w.frontier() != int(last.Offset)-2 {
+		t.Errorf("%d letters, frontier %d: nothing proves that the last record is at fault", len(w.letters), w.frontier())
+	}
+	w.reads(0)
+	w.run(time.Minute)
+	if n := len(w.letters); n != longestList || w.letters[n-1].To != last {
+		t.Errorf("%d letters, want %d", n, longestList)
+	}
+	w.settled(t)
+}
+
 // TestUndecodableWhileWriting: a run whose letter is being written does not grow,
 // or what is added would pass unwritten (G2).
 func TestUndecodableWhileWriting(t *testing.T) {
 	w := newWorld()
 	first := w.garbage(0)
-	w.lane.Decoded(w.now, "users")
+	w.reads(0)
 	w.pass(10 * time.Second)
 	w.lane.bad.runs[partition{"users", 0}] = longestList // as if there were many
 	l := w.lane.Letter(w.now)
@@ -146,7 +181,7 @@ func TestUndecodableAccounts(t *testing.T) {
 					waiting[w.garbage(rapid.IntRange(0, 1).Draw(t, "partition"))] = true
 				}
 			},
-			"good":   func(*rapid.T) { w.lane.Decoded(w.now, "users") },
+			"good":   func(t *rapid.T) { w.reads(rapid.IntRange(0, 2).Draw(t, "partition")) },
 			"pass":   func(t *rapid.T) { w.pass(time.Duration(rapid.IntRange(1, 12).Draw(t, "s")) * time.Second) },
 			"write":  func(*rapid.T) { next() },
 			"accept": func(*rapid.T) { w.lane.release.Budget = 0 },

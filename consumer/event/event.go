@@ -208,6 +208,7 @@ func (d *Decoder) decode(r *Record) (Event, error) {
 	}
 	e.Change, err = d.change(n, id)
 	e.Change.Position = usync.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	e.Change.Written = r.Time
 	return e, err
 }
 
