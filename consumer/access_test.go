@@ -51,7 +51,7 @@ func TestAccessTakenAway(t *testing.T) {
 func TestCheckAccess(t *testing.T) {
 	for name, tc := range map[string]struct {
 		key  kmsg.Key
-		err  error
+		err  *kerr.Error
 		want string // "": nothing is missing
 	}{
 		"all granted":          {},
@@ -68,7 +68,7 @@ func TestCheckAccess(t *testing.T) {
 					}
 				}
 				if tc.err != nil {
-					k.Fault(kfake.Fault{Keys: []kmsg.Key{tc.key}, Err: tc.err.(*kerr.Error), Count: -1})
+					k.Fault(kfake.Fault{Keys: []kmsg.Key{tc.key}, Err: tc.err, Count: -1})
 				}
 				err := k.client("users", "dead").CheckAccess(t.Context(), []string{"users"}, "dead", []string{"g"})
 				switch {

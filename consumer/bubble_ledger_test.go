@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,13 +38,6 @@ func (l *books) finding(f ledger.Finding) {
 	if !l.tolerant && len(l.found) <= most {
 		l.b.t.Errorf("%v", f)
 	}
-}
-
-// all is what was found so far.
-func (l *books) all() []ledger.Finding {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.found)
 }
 
 // report takes what a probe has found.

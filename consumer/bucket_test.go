@@ -103,8 +103,10 @@ func TestControlCallsAreAnnounced(t *testing.T) {
 func heldLane(t *testing.T, delivered ...usync.Position) *usync.Lane {
 	t.Helper()
 	mapper := mapping(t, taptalk.Fields, "fullName")
-	l := usync.NewLane(usync.LaneConfig{Mapper: mapper, Concurrency: 1, Timeout: time.Second, Metrics: metrics.New(nil, "test").For("test"),
-		Retry: usync.Retry{Initial: time.Second, Multiplier: 2, Max: time.Minute, GiveUpAfter: time.Hour, ConfirmAfter: time.Minute}})
+	l := usync.NewLane(usync.LaneConfig{
+		Mapper: mapper, Concurrency: 1, Timeout: time.Second, Metrics: metrics.New(nil, "test").For("test"),
+		Retry: usync.Retry{Initial: time.Second, Multiplier: 2, Max: time.Minute, GiveUpAfter: time.Hour, ConfirmAfter: time.Minute},
+	})
 	now := time.Now()
 	call := func(at usync.Position, err error) {
 		user := strconv.FormatInt(at.Offset, 10)

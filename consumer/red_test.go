@@ -212,3 +212,10 @@ func (r *red) applied() {
 	}
 	probe.End()
 }
+
+// all is what was found so far.
+func (l *books) all() []ledger.Finding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.found)
+}

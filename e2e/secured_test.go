@@ -105,11 +105,16 @@ func delivered(t *testing.T, d *worker.Deployment, book *worker.Book) {
 	}
 }
 
-// testShutOut: who may not in, or not do its work, is told so at once: what it is
-// about, why, and what to look at. The client library by itself would try for ever.
-func testShutOut(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
-	const wrong = "not-the-password"
-	s := b.Security()
+// shut is a worker that may not in, or not do its work.
+type shut struct {
+	config worker.Config
+	denied broker.Access
+	want   []string // what it is about, why, and what to look at
+}
+
+const wrongPassword = "not-the-password"
+
+func allShut(s *broker.Security) map[string]shut {
 	withoutSASL := func(addr string, c worker.Config) worker.Config {
 		c["kafka.brokers"] = []string{addr}
 		for _, key := range []string{"mechanism", "username", "password"} {
@@ -117,13 +122,9 @@ func testShutOut(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
 		}
 		return c
 	}
-	for name, tt := range map[string]struct {
-		config worker.Config
-		denied broker.Access
-		want   []string
-	}{
+	return map[string]shut{
 		"wrong-password": {
-			config: worker.Config{"kafka.sasl.password": wrong},
+			config: worker.Config{"kafka.sasl.password": wrongPassword},
 			want:   []string{"Kafka broker 127.0.0.1:", ": authentication failed; check kafka.sasl.username and kafka.sasl.password"},
 		},
 		"unknown-authority": {
@@ -162,7 +163,14 @@ func testShutOut(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
 			denied: broker.Access{Resource: kmsg.ACLResourceTypeGroup, Name: "no-group.haptik", Operation: kmsg.ACLOperationRead},
 			want:   []string{"group no-group.haptik: access denied: this user needs Read; grant it with "},
 		},
-	} {
+	}
+}
+
+// testShutOut: who may not in, or not do its work, is told so at once. The client
+// library by itself would try for ever.
+func testShutOut(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
+	s := b.Security()
+	for name, tt := range allShut(s) {
 		t.Run(name, func(t *testing.T) {
 			d := secured(t, b, v, name, login(s.SASLOverTLS, worker.Config{
 				"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512",
@@ -172,27 +180,36 @@ func testShutOut(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
 					t.Fatal(err)
 				}
 			}
-			code, checked := d.Check(t, name, tt.config)
-			if code != 1 {
-				t.Errorf("check: exit code %d, want 1", code)
-			}
-			began := time.Now()
-			w := d.Launch(t, name, tt.config)
-			if code := w.Exit(worker.Limit); code != 1 {
-				t.Errorf("run: exit code %d, want 1", code)
-			}
-			t.Logf("%v: %s", time.Since(began).Round(time.Millisecond), w.Last())
-			for _, said := range []string{checked, w.Log()} {
-				for _, want := range tt.want {
-					if !strings.Contains(said, want) {
-						t.Errorf("it said %q, want %q", said, want)
-					}
-				}
-				if strings.Contains(said, wrong) || strings.Contains(said, broker.Password) {
-					t.Error("it said a password")
-				}
-			}
+			turnedAway(t, d, name, tt.config, tt.want, wrongPassword, broker.Password)
 		})
+	}
+}
+
+// turnedAway has both commands try, and end with a message that has all of want
+// and none of the passwords.
+func turnedAway(t *testing.T, d *worker.Deployment, name string, c worker.Config, want []string, passwords ...string) {
+	t.Helper()
+	code, checked := d.Check(t, name, c)
+	if code != 1 {
+		t.Errorf("check: exit code %d, want 1", code)
+	}
+	began := time.Now()
+	w := d.Launch(t, name, c)
+	if code := w.Exit(worker.Limit); code != 1 {
+		t.Errorf("run: exit code %d, want 1", code)
+	}
+	t.Logf("%v: %s", time.Since(began).Round(time.Millisecond), w.Last())
+	for _, said := range []string{checked, w.Log()} {
+		for _, text := range want {
+			if !strings.Contains(said, text) {
+				t.Errorf("it said %q, want %q", said, text)
+			}
+		}
+		for _, password := range passwords {
+			if strings.Contains(said, password) {
+				t.Error("it said a password")
+			}
+		}
 	}
 }
 

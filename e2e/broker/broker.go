@@ -122,6 +122,6 @@ func (b *Broker) Restart(ctx context.Context) error {
 // Close kills the broker, if it runs, and drops the connections to it. The
 // directory stays.
 func (b *Broker) Close() {
-	b.node.close()
+	b.close()
 	b.kafka.Close()
 }

@@ -25,49 +25,59 @@ var examples = []example{
 	{
 		name:   "insert",
 		change: `insert into {t} (id, full_name, email) values ({1}, 'New', 'New.User@EXAMPLE.Test')`,
-	}, {
+	},
+	{
 		name:   "update",
 		setup:  `insert into {t} (id, full_name, email, phone) values ({1}, 'Old', 'old@example.test', '+62 812-3456-7890')`,
 		change: `update {t} set full_name = 'New', phone = '+62 812-3456-7891', language = 'pt-BR' where id = {1}`,
-	}, {
+	},
+	{
 		name:   "an update that changes nothing",
 		setup:  `insert into {t} (id, full_name, role) values ({1}, 'Same', 'member')`,
 		change: `update {t} set full_name = full_name where id = {1}`,
-	}, {
+	},
+	{
 		name:   "an update of a column that is not mapped",
 		setup:  `insert into {t} (id, full_name, bio) values ({1}, 'Same', ` + large("first") + `)`,
 		change: `update {t} set notes = 'seen' where id = {1}`,
-	}, {
+	},
+	{
 		name:   "delete",
 		setup:  `insert into {t} (id, full_name, email, role) values ({1}, 'Leaves', 'leaves@example.test', 'member')`,
 		change: `delete from {t} where id = {1}`,
-	}, {
+	},
+	{
 		name:  "delete and insert",
 		setup: `insert into {t} (id, full_name, email, bio) values ({1}, 'Leaves', 'old@example.test', ` + large("first") + `)`,
 		change: `delete from {t} where id = {1}
 			insert into {t} (id, full_name) values ({1}, 'Returns')`,
-	}, {
+	},
+	{
 		name:  "delete and insert in one transaction",
 		setup: `insert into {t} (id, full_name, email, bio) values ({1}, 'Leaves', 'old@example.test', ` + large("first") + `)`,
 		change: `begin
 			delete from {t} where id = {1}
 			insert into {t} (id, full_name) values ({1}, 'Returns')
 			commit`,
-	}, {
+	},
+	{
 		name: "insert or update",
 		change: `insert into {t} (id, full_name) values ({1}, 'First') on conflict (id) do update set full_name = 'Second'
 			insert into {t} (id, full_name) values ({1}, 'First') on conflict (id) do update set full_name = 'Second'`,
-	}, {
+	},
+	{
 		name:   "a large column stays",
 		setup:  `insert into {t} (id, full_name, bio) values ({1}, 'Old', ` + large("first") + `)`,
 		change: `update {t} set full_name = 'New', email = 'new@example.test' where id = {1}`,
-	}, {
+	},
+	{
 		name:  "a large column changes and stays",
 		setup: `insert into {t} (id, full_name, bio) values ({1}, 'Old', ` + large("first") + `)`,
 		change: `update {t} set bio = ` + large("second") + ` where id = {1}
 			update {t} set full_name = 'New' where id = {1}
 			update {t} set role = 'admin' where id = {1}`,
-	}, {
+	},
+	{
 		name: "a large column becomes small, and NULL",
 		setup: `insert into {t} (id, full_name, bio) values ({1}, 'Small', ` + large("first") + `), ({2}, 'None', ` + large("first") + `)
 			insert into {t} (id, full_name) values ({3}, 'Grows')`,
@@ -75,16 +85,19 @@ var examples = []example{
 			update {t} set bio = null where id = {2}
 			update {t} set bio = ` + large("second") + ` where id = {3}
 			update {t} set language = 'de' where id in ({1}, {2}, {3})`,
-	}, {
+	},
+	{
 		name:   "the primary key changes",
 		setup:  `insert into {t} (id, full_name, email) values ({1}, 'Moves', 'moves@example.test')`,
 		change: `update {t} set id = {2} where id = {1}`,
-	}, {
+	},
+	{
 		name:   "the primary key changes and a large column stays",
 		setup:  `insert into {t} (id, full_name, bio) values ({1}, 'Moves', ` + large("first") + `)`,
 		change: `update {t} set id = {2} where id = {1}`,
 		untold: map[int]string{2: "custom_data"},
-	}, {
+	},
+	{
 		name:  "two rows change their primary keys for each other's",
 		setup: `insert into {t} (id, full_name, email) values ({1}, 'One', 'one@example.test'), ({2}, 'Two', null)`,
 		change: `begin
@@ -92,7 +105,8 @@ var examples = []example{
 			update {t} set id = {1} where id = {2}
 			update {t} set id = {2} where id = {3}
 			commit`,
-	}, {
+	},
+	{
 		name:  "many rows in one transaction",
 		setup: `insert into {t} (id, full_name) values ({1}, 'One'), ({2}, 'Two'), ({3}, 'Three')`,
 		change: `begin
@@ -101,7 +115,8 @@ var examples = []example{
 			insert into {t} (id, full_name) values ({4}, 'Four')
 			update {t} set full_name = 'Last' where id in ({2}, {4})
 			commit`,
-	}, {
+	},
+	{
 		name:  "interleaved transactions",
 		setup: `insert into {t} (id, full_name) values ({1}, 'One'), ({2}, 'Two')`,
 		change: `begin
@@ -112,7 +127,8 @@ var examples = []example{
 			update {t} set email = 'one@example.test' where id = {1}
 			commit
 			b: update {t} set full_name = 'Committed last' where id = {1}`,
-	}, {
+	},
+	{
 		name:  "rollback",
 		setup: `insert into {t} (id, full_name) values ({1}, 'Stays'), ({3}, 'Old')`,
 		change: `begin
@@ -125,22 +141,26 @@ var examples = []example{
 			rollback to s
 			update {t} set full_name = 'New' where id = {3}
 			commit`,
-	}, {
+	},
+	{
 		name:  "NULL and blank",
 		setup: `insert into {t} (id, full_name, first_name, last_name, email, phone, username, avatar_url, language, role, bio) select id, 'Full', 'Given', 'Name', 'full@example.test', '+628123456789', 'full', 'https://cdn.example.test/1.png', 'en_GB', 'member', 'Bio' from unnest(array[{1}, {2}, {3}]::text[]::{key}[]) as id`,
 		change: `update {t} set full_name = null, email = null, phone = null, username = null, avatar_url = null, language = null, role = null, bio = null where id = {1}
 			update {t} set full_name = '  ', email = '', phone = '', username = ' ', avatar_url = '', language = '', role = '', bio = e'\n' where id = {2}
 			update {t} set full_name = '', last_name = null, email = 'nobody', phone = 'none', avatar_url = 'none', language = 'fil' where id = {3}`,
-	}, {
+	},
+	{
 		name:   "a user without a name",
 		setup:  `insert into {t} (id, full_name, email) values ({1}, 'Named', 'named@example.test')`,
 		change: `update {t} set full_name = null, email = 'nameless@example.test' where id = {1}`,
-	}, {
+	},
+	{
 		name:  "there and back",
 		setup: `insert into {t} (id, full_name) values ({1}, 'Here')`,
 		change: `update {t} set full_name = 'There' where id = {1}
 			update {t} set full_name = 'Here' where id = {1}`,
-	}, {
+	},
+	{
 		name:  "fifty changes at once",
 		setup: `insert into {t} (id, full_name, bio) values ({1}, 'None', ` + large("first") + `)`,
 		change: `do $$ begin for i in 1..50 loop update {t} set full_name = 'Change ' || i where id = {1}; commit; end loop; end $$

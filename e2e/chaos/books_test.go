@@ -165,7 +165,7 @@ type books struct {
 	delivered  map[delivery]bool
 	letters    []trace.Event
 	regrouped  map[string]time.Time // by destination: when partitions were last taken or left
-	repeats    func(trace.Event) // is told of each call that repeats a delivered change
+	repeats    func(trace.Event)    // is told of each call that repeats a delivered change
 }
 
 // carrier is whose calls they are, and about whom.

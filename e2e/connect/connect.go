@@ -7,6 +7,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -125,9 +126,7 @@ func (w *Worker) configure(c Config, debezium string) error {
 		"heartbeat.interval.ms":            "1000",
 		"scheduled.rebalance.max.delay.ms": "0",
 	}
-	for name, value := range c.Properties {
-		properties[name] = value
-	}
+	maps.Copy(properties, c.Properties)
 	var err error
 	w.properties, err = w.java.Configure("connect.properties", properties)
 	return err

@@ -123,7 +123,7 @@ func (w *Worker) await(ctx context.Context, name string, done func(Status) bool)
 			return nil
 		}
 		if failed = s.Failed(); failed != nil {
-			return nil
+			return nil //nolint:nilerr // it will not get better: no longer waited for, and returned below
 		}
 		return fmt.Errorf("it is %+v", s)
 	})

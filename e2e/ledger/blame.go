@@ -67,6 +67,7 @@ func (b *Blame) Note(e trace.Event) {
 		if !t.since.IsZero() && e.At.Sub(t.since) > writing {
 			b.found(JudgedHeld, e, "user %q, %s, at fault since %v", e.User, e.Outcome, t.since)
 		}
+	default: // nobody is blamed by it
 	}
 }
 

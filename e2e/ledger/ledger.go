@@ -107,6 +107,7 @@ func (l *Ledger) Note(e trace.Event) {
 		return
 	case Applied, Thawed, Terminated, Exited:
 		return // the probes'
+	default: // a worker's
 	}
 	a := l.account(e.Destination)
 	switch e.Kind {

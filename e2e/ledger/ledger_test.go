@@ -97,8 +97,10 @@ func TestLedger(t *testing.T) {
 		{"once for each user", join(commits(2, "a", 1, 3)), []Name{Unsettled, Unsettled}},
 		{"given up", join(event(2, trace.Letter, on(2), said("rejected")), delivered(3, 1, of("8")), commits(4, "a", 1, 3)), nil},
 		{"the commit was refused", join(event(2, trace.Commit, on(3), under(1), said("Illegal Generation"))), nil},
-		{"to the other destination", join(delivered(2, 2, func(e *trace.Event) { e.Destination = "haptik" }), commits(3, "a", 1, 1)),
-			[]Name{StrangerCall, Unsettled}},
+		{
+			"to the other destination", join(delivered(2, 2, func(e *trace.Event) { e.Destination = "haptik" }), commits(3, "a", 1, 1)),
+			[]Name{StrangerCall, Unsettled},
+		},
 		{"a delete needs no call", join(event(1, Wrote, on(3), said(Deleted)), delivered(2, 1, of("8")), commits(4, "a", 1, 4)), nil},
 		{"what came after it does", join(event(1, Wrote, on(3), said(Deleted)), event(1, Wrote, on(4)), delivered(2, 1, of("8")), commits(4, "a", 1, 5)), []Name{Unsettled}},
 

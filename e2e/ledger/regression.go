@@ -75,6 +75,7 @@ func (r *Regression) Note(e trace.Event) {
 		}
 	case Applied:
 		r.applied(e)
+	default: // it moves no user
 	}
 }
 

@@ -41,8 +41,10 @@ func (s *Stall) Add(w Work) []Finding {
 	}
 	if d := w.At.Sub(last.At); d > s.Limit {
 		s.moved[at] = w // once for each time
-		return []Finding{{Name: Stalled, At: w.At, Destination: w.Destination, Worker: w.Worker,
-			Text: fmt.Sprintf("%d changes wait, and none was settled for %v", w.Waiting, d)}}
+		return []Finding{{
+			Name: Stalled, At: w.At, Destination: w.Destination, Worker: w.Worker,
+			Text: fmt.Sprintf("%d changes wait, and none was settled for %v", w.Waiting, d),
+		}}
 	}
 	return nil
 }
@@ -78,8 +80,10 @@ func (l *Lag) Add(p Progress) []Finding {
 	}
 	if d := p.At.Sub(last.At); d > l.Limit {
 		l.moved[at] = p
-		return []Finding{{Name: Stagnant, At: p.At, Destination: p.Destination,
-			Text: fmt.Sprintf("%s stays committed up to %d for %v, and is settled up to %d", p.Partition, p.Committed, d, p.Settled)}}
+		return []Finding{{
+			Name: Stagnant, At: p.At, Destination: p.Destination,
+			Text: fmt.Sprintf("%s stays committed up to %d for %v, and is settled up to %d", p.Partition, p.Committed, d, p.Settled),
+		}}
 	}
 	return nil
 }

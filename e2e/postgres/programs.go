@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 func Programs() (string, error) {
 	candidates := filepath.SplitList(os.Getenv("PATH"))
 	if config, err := exec.LookPath("pg_config"); err == nil {
-		if out, err := exec.Command(config, "--bindir").Output(); err == nil {
+		if out, err := exec.CommandContext(context.Background(), config, "--bindir").Output(); err == nil {
 			candidates = append(candidates, strings.TrimSpace(string(out)))
 		}
 	}

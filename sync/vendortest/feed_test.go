@@ -25,7 +25,7 @@ func TestFeed(t *testing.T) {
 			return calls
 		}
 		for _, user := range []string{"7", "8", "7"} {
-			go w.deliver(t.Context(), user, "Ann")
+			go func() { _ = w.deliver(t.Context(), user, "Ann") }() // the feed says what came of it
 			synctest.Wait()
 		}
 		came := next(2)

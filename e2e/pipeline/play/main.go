@@ -15,6 +15,13 @@ import (
 )
 
 func main() {
+	if err := start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func start() error {
 	var o options
 	flag.IntVar(&o.workers, "workers", 2, "`number` of workers")
 	flag.IntVar(&o.users, "users", 1000, "`number` of users in the table at first")
@@ -22,8 +29,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	// Told to end while it was starting is no failure.
-	if err := play(ctx, os.Stdout, o); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if err := play(ctx, os.Stdout, o); !errors.Is(err, context.Canceled) {
+		return err
 	}
+	return nil
 }
