@@ -36,6 +36,12 @@ var schemas = map[string]string{
 	"value.converter.schemas.enable": "true",
 }
 
+// addFields names what a flattened record tells beside the row.
+const addFields = "transforms.flat.add.fields"
+
+// bare leaves nothing but the row, the key and the mark of a deleted row to go by.
+var bare = map[string]string{addFields: ""}
+
 // newReaders returns all of them: the envelope and the flattened row with each way to
 // write a delete, with and without schemas.
 func newReaders() []*reader {
@@ -51,10 +57,14 @@ func newReaders() []*reader {
 		flat("drop", nil),
 		flat("tombstone", schemas, "tombstone"),
 		flat("delete-to-tombstone", nil, "tombstone"),
-		flat("rewrite", schemas, "delete"),
+		flat("rewrite", bare, "delete"),
 		flat("rewrite-with-tombstone", nil, "delete", "tombstone"),
 	}
 	for _, r := range readers {
+		if added, flat := r.connector[addFields]; flat && added == "" {
+			r.ops = append(r.ops, "upsert")
+			continue
+		}
 		r.ops = append(r.ops, "create", "update", "read")
 	}
 	for _, r := range readers[1:] {
@@ -68,7 +78,7 @@ func flat(deletes string, more map[string]string, ops ...string) *reader {
 		"transforms":           "flat",
 		"transforms.flat.type": "io.debezium.transforms.ExtractNewRecordState",
 		"transforms.flat.delete.tombstone.handling.mode": deletes,
-		"transforms.flat.add.fields":                     "op,schema,table,source.ts_ms",
+		addFields: "op,schema,table,source.ts_ms",
 	}}
 	maps.Copy(r.connector, more)
 	return r
@@ -149,7 +159,7 @@ func (r *reader) start(t *testing.T, p *pipeline.Pipeline) {
 // the connector writes.
 func (r *reader) checkEvents(t *testing.T) {
 	t.Helper()
-	for _, op := range []string{"create", "update", "read", "delete", "tombstone", "truncate", "heartbeat", "transaction", "message", "unknown"} {
+	for _, op := range []string{"create", "update", "read", "upsert", "delete", "tombstone", "truncate", "heartbeat", "transaction", "message", "unknown"} {
 		n, _ := r.worker.Metric("events_total", fmt.Sprintf("op=%q", op))
 		if want := slices.Contains(r.ops, op); want != (n > 0) {
 			t.Errorf("%s: %v records are %s, want any: %v", r.name, n, op, want)
