@@ -164,7 +164,7 @@ type books struct {
 	calls      map[carrier][]trace.Event
 	delivered  map[delivery]bool
 	letters    []trace.Event
-	regrouped  map[string]time.Time // by destination: when partitions were last taken or left
+	regrouped  map[string]time.Time // by destination: when it was last noted that partitions were taken or left
 	repeats    func(trace.Event)    // is told of each call that repeats a delivered change
 }
 
@@ -274,7 +274,7 @@ func (b *books) note(e trace.Event) {
 			b.delivered[at] = true
 		}
 	case trace.Assigned, trace.Revoked:
-		b.regrouped[e.Destination] = e.At
+		b.regrouped[e.Destination] = time.Now()
 	case trace.Letter:
 		b.letters = append(b.letters, e)
 	case ledger.Applied:

@@ -95,7 +95,7 @@ func (r *round) watchLag(now time.Time) {
 			r.find(r.probes.lag.Add(ledger.Progress{
 				At: now, Destination: d, Partition: fmt.Sprint(tp),
 				Committed: r.books.Committed(d, tp), Settled: r.books.Settled(d, tp),
-				Held: now.Sub(r.probes.held[d]) < 2*time.Second || now.Sub(r.books.regrouped[d]) < delay+2*time.Second,
+				Held: now.Sub(r.probes.held[d]) < 2*time.Second || now.Sub(r.books.regrouped[d]) < 2*time.Second,
 			})...)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"usersync/consumer/trace"
 	"usersync/e2e/connect"
 	"usersync/e2e/ledger"
@@ -80,39 +82,12 @@ func (r *round) run(load *load) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	defer r.beside.Wait()
 	defer cancel()
-	r.ctx, r.done, r.samples = ctx, make(chan done), make(chan sample)
-	r.found, r.took, r.rotations = map[ledger.Name]int{}, map[kind][]time.Duration{}, map[string]int{}
-	r.books = newBooks(r.topic, func(f ledger.Finding) { r.find(f) }, r.repeated)
-	r.report = report{Seed: r.seed, Calls: map[string]int{}, Faults: map[kind]int{}, Findings: map[string]int{}, Recovery: map[kind]quantiles{}, Letters: map[string]int{}}
-	r.probes = newProbes()
+	r.ctx = ctx
+	r.prepare()
 	defer r.end()
-	for n := range slots {
-		r.slots = append(r.slots, &slot{number: n, wanted: n < 2})
-	}
-	for _, d := range vendors.Destinations {
-		r.setRules(d)
-		r.setKeys(d)
-		r.writeKey(d)
-	}
-	r.await(quietLimit, "what was there before is delivered", func() string { return r.behind() })
+	r.await(quietLimit, "what was there before is delivered", r.behind)
 
-	for _, f := range plan(r.seed, r.length) {
-		i := slices.IndexFunc(r.tracks, func(t *track) bool { return t.name == f.Track })
-		if i < 0 {
-			i, r.tracks = len(r.tracks), append(r.tracks, &track{name: f.Track})
-		}
-		r.tracks[i].faults = append(r.tracks[i].faults, f)
-	}
-	r.began = time.Now()
-	writing, stop := context.WithCancel(ctx)
-	defer stop()
-	stopped := make(chan struct{})
-	r.beside.Go(func() {
-		defer close(stopped)
-		if err := load.run(writing, func(n int64) { r.written.Add(n) }); err != nil {
-			r.tell(done{nil, err})
-		}
-	})
+	stop := r.start(load)
 	r.await(r.length+quietLimit, "the load is written", func() string {
 		if n := r.written.Load(); time.Since(r.began) < r.length || n < int64(r.changes) {
 			return fmt.Sprintf("%d changes", n)
@@ -123,10 +98,60 @@ func (r *round) run(load *load) {
 	r.await(slowLimit, "every fault has ended", r.active)
 	r.await(quietLimit, "the dead letters are those of poison", r.unjudged)
 	stop()
-	<-stopped
+	r.finish(load.db)
+
+	r.books.regression.End()
+	r.compare(load.db)
+	r.checkLetters()
+}
+
+// prepare makes everything as it is when nothing is wrong.
+func (r *round) prepare() {
+	r.done, r.samples = make(chan done, len(tracks)+1), make(chan sample) // an end is told even if nobody listens any more
+	r.found, r.took, r.rotations = map[ledger.Name]int{}, map[kind][]time.Duration{}, map[string]int{}
+	r.books = newBooks(r.topic, func(f ledger.Finding) { r.find(f) }, r.repeated)
+	r.report = report{
+		Seed: r.seed, Calls: map[string]int{}, Faults: map[kind]int{}, Findings: map[string]int{},
+		Recovery: map[kind]quantiles{}, Letters: map[string]int{},
+	}
+	r.probes = newProbes()
+	for n := range slots {
+		r.slots = append(r.slots, &slot{number: n, wanted: n < 2})
+	}
+	for _, d := range vendors.Destinations {
+		r.setRules(d)
+		r.setKeys(d)
+		r.writeKey(d)
+	}
+}
+
+// start starts the load and the schedule. What it returns ends the load, and returns
+// when nothing more will be written.
+func (r *round) start(load *load) (stop func()) {
+	for _, f := range plan(r.seed, r.length) {
+		i := slices.IndexFunc(r.tracks, func(t *track) bool { return t.name == f.Track })
+		if i < 0 {
+			i, r.tracks = len(r.tracks), append(r.tracks, &track{name: f.Track})
+		}
+		r.tracks[i].faults = append(r.tracks[i].faults, f)
+	}
+	r.began = time.Now()
+	writing, end := context.WithCancel(r.ctx)
+	stopped := make(chan struct{})
+	r.beside.Go(func() {
+		defer close(stopped)
+		if err := load.run(writing, func(n int64) { r.written.Add(n) }); err != nil {
+			r.tell(done{nil, err})
+		}
+	})
+	return func() { end(); <-stopped }
+}
+
+// finish waits until all that was written is done with, and ends the workers.
+func (r *round) finish(db *pgxpool.Pool) {
 	quiet := time.Now()
 	name := fmt.Sprintf("the last of %d", r.seed)
-	if err := last(ctx, load.db, name); err != nil {
+	if err := last(r.ctx, db, name); err != nil {
 		r.t.Fatal(err)
 	}
 	r.await(quietLimit, "the topic is complete", func() string {
@@ -135,7 +160,7 @@ func (r *round) run(load *load) {
 		}
 		return ""
 	})
-	r.await(quietLimit, "everything is committed", func() string { return r.behind() })
+	r.await(quietLimit, "everything is committed", r.behind)
 	r.report.Quiet = time.Since(quiet).Seconds()
 	r.scale(0)
 	r.await(slowLimit, "the workers have left", func() string {
@@ -152,9 +177,6 @@ func (r *round) run(load *load) {
 		}
 		return ""
 	})
-	r.books.regression.End()
-	r.compare(load.db)
-	r.checkLetters()
 }
 
 // await lets the loop turn until what returns "", which is what it waits for.
@@ -210,7 +232,9 @@ func (r *round) finished(d done) {
 	if d.err != nil {
 		r.t.Fatalf("seed %d: %v", r.seed, d.err)
 	}
-	d.busy = false
+	if d.track != nil {
+		d.busy = false
+	}
 }
 
 func (r *round) progress(now time.Time) {
