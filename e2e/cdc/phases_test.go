@@ -103,7 +103,7 @@ func (w *world) meanwhile(users []tableUser, f func()) map[string]int {
 	var writer errgroup.Group
 	writer.Go(func() error {
 		random := rand.New(rand.NewPCG(1, 2))
-		for tick, n := time.Tick(3*time.Millisecond), 0; ; n++ {
+		for tick, n := time.Tick(5*time.Millisecond), 0; ; n++ {
 			select {
 			case <-stop:
 				return nil
@@ -168,7 +168,7 @@ func (w *world) killConnect(users []tableUser) {
 		// Not before changes are being sent: Connect notes where it is once a second.
 		t := tables[0]
 		worker.Until(w.t, worker.Limit, "changes are sent", func() bool {
-			return w.ends()[w.readers[0].topic(t)] > before[w.readers[0].topic(t)]+100
+			return w.ends()[w.readers[0].topic(t)] > before[w.readers[0].topic(t)]+20
 		})
 		w.p.Connect.Kill()
 		if err := w.p.Connect.Restart(w.t.Context()); err != nil {
