@@ -150,7 +150,9 @@ func (l *Lane) replaceable(u *user, p *pending) bool {
 	case eligible: // it waits for release, which a user that keeps changing must not put off for ever
 		return p.change.Op == Delete || l.release.latched
 	default:
-		return p.change.Op == Delete || !l.frozen(u)
+		// A change that was never tried holds nothing up, for the newer one keeps its
+		// turn. It may be an old one, read again after a rebalance.
+		return p.change.Op == Delete || !l.frozen(u) || u.cur.attempts == 0
 	}
 }
 

@@ -365,4 +365,16 @@ func TestNewestWins(t *testing.T) {
 		}
 		w.settled(t)
 	})
+	t.Run("what a new generation reads again of a user that must be judged first", func(t *testing.T) {
+		w := newWorld()
+		w.submitOne("a", "v1")
+		w.end(w.call(t, "a", "v1"), rejected)
+		w.lane.users["a"].fault.charged = strikes
+		w.submitOne("a", "v2")
+		w.lane.Drop()
+		w.owner++
+		w.floor, w.read = map[int]int{}, 0
+		w.submit(time.Time{}, 0) // both
+		w.call(t, "a", "v2")
+	})
 }
