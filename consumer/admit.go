@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -15,7 +16,8 @@ type newcomer struct {
 	listed bool  // its leader has said where it starts:
 	start  int64 // there
 	// ends are those of the older partitions when it had its first record; nil before.
-	ends map[TopicPartition]int64
+	ends    map[TopicPartition]int64
+	trouble trouble // while that cannot be found out
 }
 
 // admit waits until partitions that are put aside may be read: their leaders have
@@ -46,8 +48,10 @@ func (g *generation) admissible(ctx context.Context, waiting []*newcomer) []*new
 	for i, n := range waiting {
 		wg.Go(func() {
 			var err error
-			if ok[i], err = g.mayBeRead(ctx, n); err != nil && ctx.Err() == nil {
-				g.Log.Debug("cannot tell yet whether a partition may be read", "topic", n.Topic, "partition", n.Partition, "error", err)
+			if ok[i], err = g.mayBeRead(ctx, n); err == nil {
+				n.trouble.over(time.Now())
+			} else if ctx.Err() == nil && n.trouble.again(time.Now(), sayAfter) {
+				g.Log.Warn("cannot tell yet whether a partition may be read", "topic", n.Topic, "partition", n.Partition, "error", err)
 			}
 		})
 	}

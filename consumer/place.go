@@ -47,29 +47,27 @@ func (f *fetcher) homeless() []*partition {
 }
 
 // byLeader takes those of the homeless that nobody settles yet, by the broker that
-// leads them; -1 if none does. They are then the caller's to settle.
+// leads them; -1 if none does, or nobody says. They are then the caller's to settle.
 func (f *fetcher) byLeader(ctx context.Context, homeless []*partition) map[int][]*partition {
 	groups := map[int][]*partition{}
-	topic, infos, err := "", []PartitionInfo(nil), error(nil)
+	var topic string
+	var infos []PartitionInfo
 	for _, p := range homeless {
 		// One topic at a time, so that one that we may not read doesn't hide the others.
 		if p.Topic != topic {
 			topic = p.Topic
-			if infos, err = f.partitionsOf(ctx, topic); err != nil && ctx.Err() == nil {
+			found, err := f.client.Metadata(ctx, []string{topic})
+			if err != nil && ctx.Err() == nil {
 				f.cfg.OnError("metadata", err)
 			}
+			infos = found[topic]
 		}
-		if err == nil && f.claim(p) {
+		if f.claim(p) {
 			id := leaderOf(infos, p.Partition)
 			groups[id] = append(groups[id], p)
 		}
 	}
 	return groups
-}
-
-func (f *fetcher) partitionsOf(ctx context.Context, topic string) ([]PartitionInfo, error) {
-	found, err := f.client.Metadata(ctx, []string{topic})
-	return found[topic], err
 }
 
 // claim reports whether p has no leader and nobody settles it; then the caller does.

@@ -32,7 +32,10 @@ func TestPartitionWithoutALeaderKeepsNobodyWaiting(t *testing.T) {
 
 		b.parts = 3
 		b.write("2", name(778))
-		time.Sleep(time.Minute)
+		time.Sleep(5 * time.Minute)
+		if n := b.lines("level=WARN", "destination="+destTaptalk, "cannot tell yet", "partition=2"); n < 5 || n > 8 {
+			b.t.Errorf("said again %d times in seven minutes", n)
+		}
 		before := w.metric("consumer_generations_total", "destination", destTaptalk)
 		fault.Remove()
 		b.settles(time.Minute)
