@@ -32,7 +32,7 @@ func hashed(id string) string {
 // people are all users by what traces call them.
 var people = sync.OnceValue(func() map[string]int {
 	all := map[string]int{}
-	for id := 1; id <= tablet; id++ {
+	for id := 1; id <= marked; id++ {
 		all[hashed(strconv.Itoa(id))] = id
 	}
 	return all

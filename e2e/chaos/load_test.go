@@ -26,7 +26,7 @@ const (
 	users  = 10_000
 	hot    = 500 // the first ones have more than half of all changes
 	every  = 100 * time.Millisecond
-	tablet = users + 1 // the user whose change is the last of a round
+	marked = users + 1 // the user whose change is the last of a round
 )
 
 // Some users are special; the rest of their ID says so.
@@ -164,7 +164,7 @@ func begin(ctx context.Context, db *pgxpool.Pool) error {
 			case when i % 3 > 0 then '+62 812-3456-' || lpad(i::text, 5, '0') end, $1 || i,
 			case when i % 2 > 0 then 'https://cdn.example.test/' || i || '.png' end,
 			(array['en', 'id_ID', 'pt-BR', null])[1 + i % 4], case when i % 11 = 0 then repeat('Lorem ipsum ', 20) end
-		from generate_series(1, $2::int) as i`, marker, tablet)
+		from generate_series(1, $2::int) as i`, marker, marked)
 	if err != nil {
 		return fmt.Errorf("fill the table: %w", err)
 	}
@@ -173,7 +173,7 @@ func begin(ctx context.Context, db *pgxpool.Pool) error {
 
 // last writes the change by whose arrival it is known that all before it are there.
 func last(ctx context.Context, db *pgxpool.Pool, name string) error {
-	if _, err := db.Exec(ctx, `update users set full_name = $2 where id = $1`, tablet, name); err != nil {
+	if _, err := db.Exec(ctx, `update users set full_name = $2 where id = $1`, marked, name); err != nil {
 		return fmt.Errorf("the last change: %w", err)
 	}
 	return nil
