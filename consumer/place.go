@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/segmentio/kafka-go"
 )
 
 // placeEvery is how often partitions without a leader look for one. The answer
@@ -111,7 +113,11 @@ func (f *fetcher) look(ctx context.Context, p *partition, id int) (same bool, ha
 		f.recognise(ctx, p)
 		return true, nil
 	}
-	return f.sameLog(ctx, p)
+	same, halt = f.sameLog(ctx, p)
+	if same && id < 0 {
+		f.say(p, kafka.LeaderNotAvailable)
+	}
+	return same, halt
 }
 
 func leaderOf(partitions []PartitionInfo, id int) int {

@@ -100,13 +100,18 @@ func TestRefusedCommitsAreSaid(t *testing.T) {
 // TestFailedFetchesAreSaid lets one partition of two fail: in each of the ways that
 // its leader may be found and asked.
 func TestFailedFetchesAreSaid(t *testing.T) {
-	for _, key := range []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets} {
+	for _, key := range []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets, kmsg.Metadata} {
 		t.Run(key.Name(), func(t *testing.T) {
 			inBubble(t, 2, func(b *bubble) {
 				b.start()
 				b.writeAll(numbers(0, 9)...)
 				b.settles(time.Minute)
-				fault := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: "users", Partitions: []int32{1}, Err: kerr.NotLeaderForPartition, Count: -1})
+				fails := kfake.Fault{Keys: []kmsg.Key{key}, Topic: "users", Partitions: []int32{1}, Err: kerr.NotLeaderForPartition, Count: -1}
+				if key == kmsg.Metadata {
+					fails.Partitions, fails.Err = nil, kerr.TopicAuthorizationFailed // it answers by topic
+				}
+				fault := b.kafka.Fault(fails)
+				time.Sleep(metadataAge)
 				moved := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "users", Partitions: []int32{1}, Err: kerr.NotLeaderForPartition, Count: 2})
 				b.write("0", name(777)) // the other goes on
 				time.Sleep(5 * time.Second)
