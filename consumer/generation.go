@@ -241,9 +241,13 @@ const showEvery = time.Second
 // show brings the gauges up to date and tells of a change of state.
 func (g *generation) show(now time.Time) {
 	if state, code := g.lane.State(now); state != g.state {
-		if state == metrics.StateRunning {
+		switch state {
+		case metrics.StateRunning:
 			g.Log.Info("the destination takes calls again", "was", g.state)
-		} else {
+		case metrics.StateUnmapped:
+			g.Log.Warn("rows have no payload, and no later row has one; if a column was renamed, change the mapping and restart",
+				"state", state, "code", code)
+		default:
 			g.Log.Warn("the destination is not called as usual", "state", state, "code", code)
 		}
 		g.state = state

@@ -324,3 +324,42 @@ func TestOlderRecordIsNoProof(t *testing.T) {
 		b.lettersOf(40)
 	})
 }
+
+// TestRenamedColumn renames the column that a required field is made of, so that no
+// row has a payload any more: that is nobody's fault either. The operator is told,
+// mends the mapping, and all are delivered.
+func TestRenamedColumn(t *testing.T) {
+	const changed = 200
+	inBubble(t, 1, func(b *bubble) {
+		w := b.start()
+		b.writeAll(numbers(1, 30)...)
+		b.settles(time.Minute)
+		first := b.ends[users0]
+		for n := range changed {
+			user := fmt.Sprint(101 + n)
+			b.raw(&kgo.Record{Key: []byte(keyOf(user)), Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%s,"display_name":%q},"op":"u"}`, user, name(n))})
+			time.Sleep(5 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		b.deadLetters(0)
+		if n := b.ledger.committed(destTaptalk, users0); n != first {
+			b.t.Errorf("committed up to %d, want %d", n, first)
+		}
+		for name, want := range map[string]float64{"unmapped_users": changed, "dead_letters_waiting": 0} {
+			if n := w.metric(name, "destination", destTaptalk); n != want {
+				b.t.Errorf("%s is %v, want %v", name, n, want)
+			}
+		}
+		if w.metric("lane_state", "destination", destTaptalk, "reason", metrics.StateUnmapped) != 1 || !b.said("level=WARN", "state=unmapped", "(field fullName)") {
+			b.t.Error("nobody was told what is missing")
+		}
+
+		w.stop()
+		b.start(mapped(b.t, destTaptalk, map[string]any{"fullName": "display_name"}, nil))
+		b.until(5*time.Minute, "all are delivered", func() bool { return b.ledger.committed(destTaptalk, users0) == b.ends[users0] })
+		if has, want := b.has(destTaptalk, "300"), name(changed-1); has != want {
+			b.t.Errorf("taptalk has %q, want %q", has, want)
+		}
+		b.deadLetters(0)
+	})
+}

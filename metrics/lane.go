@@ -23,6 +23,9 @@ type Lane struct {
 	Workers prometheus.Gauge
 	// BackoffUsers is how many users wait for the time of their next attempt.
 	BackoffUsers prometheus.Gauge
+	// UnmappedUsers is how many users have a row without a payload, while no later
+	// record of the topic got one.
+	UnmappedUsers prometheus.Gauge
 	// RateLimit is the requests a second that this process may make now: its share
 	// of the configured rate, less what a destination's 429 took off; 0: no limit.
 	RateLimit prometheus.Gauge
@@ -84,6 +87,7 @@ const (
 	StateFailed    = "failed"    // held: the destination fails for everyone
 	StateRefused   = "refused"   // held: the destination refuses our credentials, account or URL
 	StateThrottled = "throttled" // the destination asked to be left alone for a while
+	StateUnmapped  = "unmapped"  // calls flow, but rows have no payload, and no later one shows that it is their own fault
 	StateLatched   = "latched"   // calls flow, but too many records are at fault to release them
 )
 
@@ -96,11 +100,12 @@ func newLane(f factory) *Lane {
 		WindowBytes: f.gauge("queue_limit_bytes", "Heap that may wait; at it reading stops."),
 		QueueWait: f.histogram("queue_wait_seconds", "Time from a change's arrival to the start of its first call.",
 			.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 4*3600, 24*3600),
-		InFlight:     f.gauge("inflight_users", "Users with a call in flight: busy workers."),
-		Workers:      f.gauge("workers", "Calls that may be in flight."),
-		BackoffUsers: f.gauge("backoff_users", "Users that wait for the time of their next attempt."),
-		RateLimit:    f.gauge("rate_limit_calls_per_second", "Requests a second that this process may make now; 0 for no limit."),
-		ThrottleWait: f.counter("throttle_wait_seconds_total", "Time that calls waited for the limiter or a Retry-After."),
+		InFlight:      f.gauge("inflight_users", "Users with a call in flight: busy workers."),
+		Workers:       f.gauge("workers", "Calls that may be in flight."),
+		BackoffUsers:  f.gauge("backoff_users", "Users that wait for the time of their next attempt."),
+		UnmappedUsers: f.gauge("unmapped_users", "Users whose row has no payload, while no later record of the topic got one."),
+		RateLimit:     f.gauge("rate_limit_calls_per_second", "Requests a second that this process may make now; 0 for no limit."),
+		ThrottleWait:  f.counter("throttle_wait_seconds_total", "Time that calls waited for the limiter or a Retry-After."),
 
 		Attempts: f.counters("attempts_total", "Ended calls by verdict.", []string{"verdict"},
 			each("ok", "rejected", "failed", "refused", "unsent")...),
@@ -129,7 +134,7 @@ func newLane(f factory) *Lane {
 		states: map[string]prometheus.Gauge{},
 		state:  StateRunning,
 	}
-	for _, s := range []string{StateRunning, StateRejected, StateFailed, StateRefused, StateThrottled, StateLatched, other} {
+	for _, s := range []string{StateRunning, StateRejected, StateFailed, StateRefused, StateThrottled, StateUnmapped, StateLatched, other} {
 		l.states[s] = state.WithLabelValues(s)
 	}
 	l.states[l.state].Set(1)

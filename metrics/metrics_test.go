@@ -160,7 +160,7 @@ func use(d *Destination) {
 
 	l := d.Lane
 	for _, g := range []prometheus.Gauge{
-		l.QueueUsers, l.QueueBytes, l.WindowBytes, l.InFlight, l.Workers, l.BackoffUsers,
+		l.QueueUsers, l.QueueBytes, l.WindowBytes, l.InFlight, l.Workers, l.BackoffUsers, l.UnmappedUsers,
 		l.RateLimit, l.LastSuccess, l.AmbiguousUsers,
 	} {
 		g.Set(1)

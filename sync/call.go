@@ -118,17 +118,8 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 		l.giveUp(now, u, reason, u.fault.code, u.fault.field)
 		return nil
 	}
-	if p.payload.Body == nil {
-		payload, omitted, err := l.cfg.Mapper.Payload(&p.change)
-		for _, o := range omitted {
-			l.m.Lane.FieldsOmitted.Of(o.Field, o.Reason).Inc()
-		}
-		if err != nil {
-			code, field := invalid(err)
-			l.giveUp(now, u, reasonInvalid, code, field)
-			return nil
-		}
-		p.payload = payload
+	if !l.payload(now, u) {
+		return nil
 	}
 	if p.attempts == 0 && !p.control {
 		l.m.Lane.QueueWait.Observe(now.Sub(p.since).Seconds())
@@ -272,13 +263,16 @@ func (l *Lane) succeed(u *user) {
 }
 
 // State names what keeps the lane from running, as metrics do, and the code of
-// the answer that did it.
+// the answer, or of the mapping's error, that did it.
 func (l *Lane) State(now time.Time) (state, code string) {
+	unmapped, why := l.unmapped.state(now, l.cfg.Release.Settle)
 	switch {
 	case l.blame.held:
 		return l.blame.reason.String(), l.blame.code
 	case l.limit.paused.After(now):
 		return metrics.StateThrottled, ""
+	case unmapped != "":
+		return unmapped, why
 	case l.release.latched:
 		return metrics.StateLatched, ""
 	default:

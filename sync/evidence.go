@@ -11,6 +11,8 @@ type evidence struct {
 
 func (c *Change) evidence() evidence { return evidence{c.Position, c.Written} }
 
+func (e evidence) partition() partition { return partition{e.at.Topic, e.at.Partition} }
+
 // after reports whether e comes later in its topic than o. Within a partition the
 // offsets say so; between two only the timestamps can. A partition that is read
 // an hour behind shows nothing of what is written now.
@@ -21,8 +23,12 @@ func (e evidence) after(o evidence) bool {
 	return e.at.Topic == o.at.Topic && !e.written.Before(o.written)
 }
 
-// or returns the later of two of one partition; timestamps there need not go up.
+// or returns the later of two of one partition, or o if e is nothing yet; timestamps
+// need not go up there.
 func (e evidence) or(o evidence) evidence {
+	if e.at.Topic == "" {
+		return o
+	}
 	if o.at.Offset > e.at.Offset {
 		e.at = o.at
 	}

@@ -49,17 +49,18 @@ type Lane struct {
 	// when it does not.
 	throttled time.Time
 
-	blame   blame
-	limit   *limit
-	release release
-	bad     undecodable
-	control []*pending // the last delivered payloads, newest first, of different users
-	exposed []*pending // control calls that are in flight or in doubt: see control.go
+	blame    blame
+	limit    *limit
+	release  release
+	bad      undecodable
+	unmapped unmappedUsers
+	control  []*pending // the last delivered payloads, newest first, of different users
+	exposed  []*pending // control calls that are in flight or in doubt: see control.go
 }
 
 // NewLane returns an empty lane.
 func NewLane(cfg LaneConfig) *Lane {
-	l := &Lane{cfg: cfg, m: cfg.Metrics, users: make(map[string]*user), limit: newLimit(), bad: newUndecodable()}
+	l := &Lane{cfg: cfg, m: cfg.Metrics, users: make(map[string]*user), limit: newLimit(), bad: newUndecodable(), unmapped: newUnmapped()}
 	l.release.Release = cfg.Release
 	l.blame.newPace = l.probePace
 	return l
@@ -133,8 +134,11 @@ func (l *Lane) arrive(u *user, p *pending) {
 		l.enqueue(u)
 	case l.replaceable(u, p):
 		l.replace(u, p)
-		if u.state == eligible {
+		switch u.state {
+		case eligible:
 			l.release.pardon(u.letter)
+			l.enqueue(u)
+		case unmapped:
 			l.enqueue(u)
 		}
 	default:
@@ -149,6 +153,8 @@ func (l *Lane) replaceable(u *user, p *pending) bool {
 		return false
 	case eligible: // it waits for release, which a user that keeps changing must not put off for ever
 		return p.change.Op == Delete || l.release.latched
+	case unmapped: // there is nothing to judge
+		return true
 	default:
 		// A change that was never tried holds nothing up, for the newer one keeps its
 		// turn. It may be an old one, read again after a rebalance.
@@ -202,6 +208,9 @@ func (l *Lane) rest(u *user, due time.Time) {
 
 func (l *Lane) become(u *user, s state) {
 	l.active += s.active() - u.state.active()
+	if u.state == unmapped {
+		l.unmapped.remove(u)
+	}
 	u.state = s
 }
 

@@ -31,9 +31,9 @@ func (w *world) settled(t rapid.TB) {
 	if n := w.lane.Bytes(); n != 0 {
 		t.Errorf("G6: %d bytes left of nothing", n)
 	}
-	if w.lane.active != 0 || w.lane.inflight != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || w.lane.release.failing != 0 || w.lane.bad.records != 0 {
-		t.Errorf("counts left: active %d, in flight %d, open %d, letters %d, undecodable %d",
-			w.lane.active, w.lane.inflight, w.lane.open, w.lane.release.waiting, w.lane.bad.records)
+	if w.lane.active != 0 || w.lane.inflight != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || w.lane.release.failing != 0 || w.lane.bad.records != 0 || w.lane.unmapped.count != 0 {
+		t.Errorf("counts left: active %d, in flight %d, open %d, letters %d, undecodable %d, unmapped %d",
+			w.lane.active, w.lane.inflight, w.lane.open, w.lane.release.waiting, w.lane.bad.records, w.lane.unmapped.count)
 	}
 }
 
@@ -87,12 +87,16 @@ func TestLaneConverges(t *testing.T) {
 				w.write(fmt.Sprint("u", draw("user", 5)), nil)
 			case 4:
 				w.run(time.Duration(draw("ms", 900)) * time.Millisecond)
+			case 5:
+				w.write(fmt.Sprint("u", draw("user", 5)), "bad")
 			default:
 				w.write(fmt.Sprint("u", draw("user", 5)), fmt.Sprint("v", draw("value", 3), "-", i%4))
 			}
 		}
 		mode = 0
 		w.run(time.Hour)
+		w.write("last", "v") // which shows that rows have payloads
+		w.run(time.Minute)
 		w.settled(t)
 	})
 }

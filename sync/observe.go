@@ -23,7 +23,7 @@ func (l *Lane) Drop() {
 	l.control, l.exposed = nil, nil
 	l.active, l.bytes, l.open = 0, 0, 0
 	l.release = release{Release: l.release.Release, written: l.release.written, failing: l.release.failing}
-	l.bad = newUndecodable()
+	l.bad, l.unmapped = newUndecodable(), newUnmapped()
 	l.blame.probing = false
 	l.throttled = time.Time{}
 }
@@ -65,6 +65,7 @@ func (l *Lane) Forget(at Position) {
 	}
 	l.control = slices.DeleteFunc(l.control, func(p *pending) bool { return p.change.Position.SamePartition(at) })
 	l.bad.forget(at, &l.release)
+	delete(l.unmapped.newest, partition{at.Topic, at.Partition})
 }
 
 // drop takes a change out without a settlement. Its places stay held: what it
@@ -106,6 +107,7 @@ func (l *Lane) Observe(now time.Time) {
 	}
 	m.QueueUsers.Set(float64(waiting))
 	m.BackoffUsers.Set(float64(backoff))
+	m.UnmappedUsers.Set(float64(l.unmapped.count))
 	m.QueueBytes.Set(float64(l.bytes))
 	m.InFlight.Set(float64(l.inflight))
 	m.AmbiguousUsers.Set(float64(l.open))

@@ -36,13 +36,14 @@ func (w *world) quiet(t *testing.T) {
 	}
 }
 
-// givenUp submits changes that have no payload.
+// givenUp submits changes that have no payload, and then one that has.
 func (w *world) givenUp(t *testing.T, users ...string) {
 	t.Helper()
 	for _, u := range users {
 		w.submitOne(u, "bad")
 	}
 	w.quiet(t)
+	w.reads(0)
 }
 
 // wrote brings a letter back.

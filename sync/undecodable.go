@@ -45,7 +45,7 @@ func newUndecodable() undecodable {
 // it back at once where an earlier record of the same run is held.
 func (d *undecodable) add(e evidence, code string, hold Hold, r *release) {
 	d.records++
-	key := partition{e.at.Topic, e.at.Partition}
+	key := e.partition()
 	last := d.last[key]
 	switch {
 	case last == nil || last.letter != nil && (last.letter.writing || d.runs[key] < longestList):

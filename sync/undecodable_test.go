@@ -18,12 +18,14 @@ func (w *world) garbage(partition int) Position {
 	return at
 }
 
-// reads gives the lane the next record of a partition with a row, and settles it.
+// reads gives the lane the next record of a partition with a row that has a
+// payload, and settles it.
 func (w *world) reads(partition int) {
 	at := Position{Topic: "users", Partition: partition, Offset: int64(w.read)}
 	w.log = append(w.log, Change{Op: Delete, Position: at})
 	w.read++
 	w.lane.bad.decoded(w.now, evidence{at, w.now}, &w.lane.release)
+	w.lane.mapped(w.now, evidence{at, w.now})
 }
 
 // TestUndecodableNeedsALaterOne: as long as nothing after it decodes, it is as

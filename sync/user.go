@@ -91,6 +91,7 @@ const (
 	ready                 // in a queue
 	resting               // in backoff, until due
 	calling               // in flight
+	unmapped              // has no payload, and nothing shows yet that it is its own fault
 	eligible              // given up, its dead letter waits for release
 	writing               // its dead letter is being written
 )
@@ -112,7 +113,9 @@ type user struct {
 	last   *pending // the newest delivered change, kept while there are doubts
 	lastAt time.Time
 
-	fault  fault // see blame.go
+	fault  fault  // see blame.go
+	group  *group // when unmapped
+	lacks  error  // when unmapped: what the mapper said
 	letter *Letter
 }
 

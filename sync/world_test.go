@@ -142,7 +142,7 @@ func (w *world) newLane() {
 func (w *world) write(user string, v any) {
 	c := Change{
 		User: user, Op: Upsert, Columns: map[string]any{"v": v},
-		Position: Position{Topic: "users", Offset: int64(len(w.log))}, Source: w.now,
+		Position: Position{Topic: "users", Offset: int64(len(w.log))}, Written: w.now, Source: w.now,
 	}
 	if v == nil {
 		c.Op, c.Columns = Delete, nil
