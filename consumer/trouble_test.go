@@ -130,7 +130,7 @@ func TestFailedFetchesAreSaid(t *testing.T) {
 				if n := b.lines("level=INFO", "a partition is fetched again", "partition=1", "destination="+destHaptik); n != 1 {
 					b.t.Errorf("%d lines say that it is over", n)
 				}
-			})
+			}, kfake.NumBrokers(1), kfake.Ports(9092)) // whoever is asked leads the partition
 		})
 	}
 }
