@@ -83,7 +83,7 @@ func readFixtures(t *testing.T, b *broker.Client, name string, topics []string, 
 	for _, topic := range topics {
 		for _, destination := range worker.Destinations {
 			worker.Until(t, worker.Limit, fmt.Sprintf("%s has read %s", destination, topic), func() bool {
-				return worker.Lag(t, b, d.Group(destination), topic) == waiting(records[topic])
+				return worker.Lag(t, b, d.Group(destination), topic) == waiting(destination, records[topic])
 			})
 		}
 	}
@@ -129,7 +129,7 @@ func expect(destination string, topics []string, records map[string][]fixture) s
 	o := sum{users: map[string]map[string]any{}, letters: map[string]string{}}
 	newest := map[string]string{}
 	for _, topic := range topics {
-		for _, f := range records[topic][:len(records[topic])-int(waiting(records[topic]))] {
+		for _, f := range records[topic][:len(records[topic])-int(waiting(destination, records[topic]))] {
 			at := fmt.Sprintf("%s@%d", topic, f.Offset)
 			switch {
 			case f.Want.Error != "":
@@ -147,8 +147,7 @@ func expect(destination string, topics []string, records map[string][]fixture) s
 		}
 	}
 	for user, row := range o.users {
-		// TapTalk requires a name, and what is unknown is not made up.
-		if _, named := row["full_name"].(string); destination == worker.TapTalk && (!named || row["full_name"] == unavailable) {
+		if destination == worker.TapTalk && !named(row) {
 			delete(o.users, user)
 			o.letters[newest[user]] = "invalid_payload"
 		}
@@ -186,13 +185,27 @@ func compareRow(t *testing.T, v *vendors.Vendors, destination, user string, row 
 }
 
 // waiting is how many records are still uncommitted when all is done: from the
-// first one on that cannot be decoded and after which none could.
-func waiting(records []fixture) int64 {
-	n := len(records)
-	for n > 0 && records[n-1].Want.Error != "" {
-		n--
+// first one on that cannot be decoded, or has no payload, with no row after it that
+// can be decoded or has one. No fixture has a delete after a row without a payload.
+func waiting(destination string, records []fixture) int64 {
+	first := len(records)
+	read, mapped := false, destination != worker.TapTalk
+	for i, f := range slices.Backward(records) {
+		row := f.Want.User != "" && !f.Want.Delete
+		mapped = mapped || row && named(f.Want.Columns)
+		read = read || row
+		if row && !mapped || f.Want.Error != "" && !read {
+			first = i
+		}
 	}
-	return int64(len(records) - n)
+	return int64(len(records) - first)
+}
+
+// named reports whether a row has the name that TapTalk requires: what is unknown is
+// not made up.
+func named(row map[string]any) bool {
+	name, ok := row["full_name"].(string)
+	return ok && name != unavailable
 }
 
 // produce writes records in the order of their offsets.
