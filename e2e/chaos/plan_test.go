@@ -115,11 +115,13 @@ const (
 	rest    = 24 * time.Second // until everything else may begin
 )
 
+// solo is the vendor that is down in that time.
+func solo(seed uint64) string { return vendors.Destinations[seed%uint64(len(vendors.Destinations))] }
+
 // plan returns the schedule of a seed, which nothing else decides, in the order of
 // time. Of a longer one the shorter is the beginning.
 func plan(seed uint64, length time.Duration) []fault {
-	solo := vendors.Destinations[seed%uint64(len(vendors.Destinations))]
-	all := []fault{{Track: solo, Kind: down, At: soloAt, For: soloFor}}
+	all := []fault{{Track: solo(seed), Kind: down, At: soloAt, For: soloFor}}
 	for name, kinds := range tracks {
 		h := fnv.New64a()
 		h.Write([]byte(name))

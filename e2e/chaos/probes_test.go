@@ -77,7 +77,7 @@ func (r *round) isolated(s sample, destination string, oldest float64) {
 	if r.began.IsZero() || at < soloAt || at > soloAt+soloFor || oldest == 0 {
 		return
 	}
-	broken := plan(r.seed, r.length)[0].Track
+	broken := solo(r.seed)
 	if destination == broken {
 		return
 	}

@@ -51,7 +51,8 @@ type round struct {
 	samples chan sample
 	written atomic.Int64
 
-	began     time.Time // zero before the schedule runs
+	before    map[trace.TopicPartition]int64 // where the topic ended
+	began     time.Time                      // zero before the schedule runs
 	calming   bool
 	tracks    []*track
 	slots     []*slot
@@ -135,7 +136,7 @@ func (r *round) start(load *load) (stop func()) {
 		}
 		r.tracks[i].faults = append(r.tracks[i].faults, f)
 	}
-	r.began = time.Now()
+	r.began, r.before = time.Now(), r.topic.ends()
 	writing, end := context.WithCancel(r.ctx)
 	stopped := make(chan struct{})
 	r.beside.Go(func() {
@@ -340,8 +341,8 @@ func (r *round) find(found ...ledger.Finding) {
 func (r *round) end() {
 	r.report.Seconds = time.Since(r.began).Seconds()
 	r.report.Changes = r.written.Load()
-	for _, end := range r.topic.ends() {
-		r.report.Records += end
+	for tp, end := range r.topic.ends() {
+		r.report.Records += end - r.before[tp]
 	}
 	for _, d := range vendors.Destinations {
 		r.report.Calls[d] = r.books.Calls(d)
