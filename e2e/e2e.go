@@ -21,7 +21,7 @@ import (
 
 // packages are Debian's for the programs that tests ask for.
 var packages = map[string]string{
-	"java":     "openjdk-17-jre-headless",
+	"java":     "default-jre-headless",
 	"mvn":      "maven",
 	"postgres": "postgresql",
 	"psql":     "postgresql-client",

@@ -38,7 +38,7 @@ func TestRequire(t *testing.T) {
 		{"", missing, "skip: cannot run: not installed: " + missing},
 		{"require", "go", ""},
 		{"require", missing, "fail: cannot run, and USERSYNC_E2E=require: not installed: " + missing},
-		{"require", "java", "fail: cannot run, and USERSYNC_E2E=require: not installed: java; on Debian: apt-get install openjdk-17-jre-headless"},
+		{"require", "java", "fail: cannot run, and USERSYNC_E2E=require: not installed: java; on Debian: apt-get install default-jre-headless"},
 		{"off", "go", "skip: cannot run: USERSYNC_E2E=off"},
 	} {
 		t.Run(c.mode+" "+c.program, func(t *testing.T) {
