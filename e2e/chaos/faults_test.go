@@ -219,7 +219,7 @@ func (r *round) beginVendor(t *track, f fault) {
 		throttle:  {Status: 429, Rate: 50, RetryAfter: time.Second},
 		some500:   {Status: 500, Probability: .1 + part},
 		dropped:   {Answer: vendortest.Reset, Apply: true, Probability: .05 + part},
-		late:      {Answer: vendortest.Hang, ApplyAfter: time.Duration(4000+6000*f.Size) * time.Millisecond, Probability: .05 + part/2},
+		late:      {Answer: vendortest.Reset, ApplyAfter: time.Duration(4000+6000*f.Size) * time.Millisecond, Probability: .05 + part/2},
 		rejectAll: {Status: 400, Code: "40002", Field: "107"},
 	}[f.Kind])
 	t.end = func() { r.setRules(d) }

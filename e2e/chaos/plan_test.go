@@ -82,15 +82,15 @@ var lengths = map[kind]span{
 	connectKill: {0, 3}, connectRestart: {0, 3},
 	cutKafka: {2, 12}, holeKafka: {2, 12}, slowKafka: {3, 8}, resetKafka: {0, 0},
 	cutVendor: {2, 8}, holeVendor: {1, 4}, slowVendor: {3, 8},
-	down: {2, 8}, hang: {4, 8}, slow: {3, 8}, throttle: {3, 8}, some500: {3, 8},
-	dropped: {3, 10}, late: {3, 10}, rotate: {2, 6}, rejectAll: {2, 6},
+	down: {1, 5}, hang: {3, 5}, slow: {3, 8}, throttle: {3, 8}, some500: {3, 8},
+	dropped: {3, 10}, late: {3, 10}, rotate: {1, 5}, rejectAll: {1, 5},
 }
 
 // pauses are between two faults of a track.
 var pauses = map[string]span{
 	workersTrack: {2, 4}, brokersTrack: {3, 6}, connectTrack: {30, 60}, linksTrack: {2, 5},
 	// A lane that was held is probed again about as long after the fault as that took.
-	vendors.TapTalk: {5, 10}, vendors.Haptik: {5, 10},
+	vendors.TapTalk: {7, 11}, vendors.Haptik: {7, 11},
 }
 
 // fault is one line of a schedule.
