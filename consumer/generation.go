@@ -33,8 +33,8 @@ type generation struct {
 	portions chan *portion
 	calls    chan ended
 	letters  chan sentLetter
-	writing  bool                    // a letter is being written
-	written  map[*usync.Letter]int64 // up to where those are that could not be written whole
+	writing  bool                     // a letter is being written
+	written  map[usync.Position]int64 // up to where letters are, by their first record, that could not be written whole
 
 	callCtx  context.Context // of calls and letters; ended by kill
 	kill     context.CancelFunc
@@ -60,7 +60,7 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	}
 	x := &generation{
 		Config: &p.cfg, p: p, lane: p.lane, gen: gen, counts: p.partitionCounts(),
-		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1), written: map[*usync.Letter]int64{},
+		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1), written: map[usync.Position]int64{},
 		state: metrics.StateRunning, lease: lease{length: p.cfg.SessionTimeout / 2},
 	}
 	x.commit = committer{request: p.cfg.Client.Commit, group: p.cfg.Group, id: int(gen.ID), member: gen.MemberID, answers: make(chan commitAnswer, 1)}

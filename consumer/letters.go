@@ -28,7 +28,7 @@ func (g *generation) write(now time.Time) {
 		return
 	}
 	g.writing = true
-	from := max(l.From.Offset, g.written[l])
+	from := max(l.From.Offset, g.written[l.From])
 	g.wg.Go(func() {
 		next, err := g.deadLetter(g.callCtx, l, from)
 		g.letters <- sentLetter{l, next, err}
@@ -39,9 +39,9 @@ func (g *generation) write(now time.Time) {
 func (g *generation) wrote(s sentLetter) {
 	g.writing = false
 	l := s.letter
-	delete(g.written, l)
+	delete(g.written, l.From)
 	if s.err != nil {
-		g.written[l] = s.next
+		g.written[l.From] = s.next
 	}
 	g.lane.Written(time.Now(), l, s.err == nil)
 	log := g.Log.With("topic", l.From.Topic, "partition", l.From.Partition, "offset", l.From.Offset, "reason", l.Reason, "code", l.Code, "field", l.Field)
