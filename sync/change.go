@@ -53,11 +53,8 @@ type Change struct {
 
 // fillFrom takes each unavailable column of c from older, the state of the same
 // user before it: what an event leaves out has not changed. Nothing is taken from
-// before a delete.
+// before a delete, which has no columns itself.
 func (c *Change) fillFrom(older *Change) {
-	if c.Op == Delete || older.Op == Delete {
-		return
-	}
 	for name, v := range c.Columns {
 		if _, ok := v.(Unavailable); !ok {
 			continue

@@ -163,7 +163,14 @@ func TestConfirmIsGivenUpOnce(t *testing.T) {
 func TestBusyUserLeavesItsDoubt(t *testing.T) {
 	w := newWorld()
 	w.slow("v1", 25*time.Second)
+	slow := w.answer
+	w.answer = func(c *Call) reply {
+		r := slow(c)
+		r.takes = max(r.takes, 120*time.Millisecond)
+		return r
+	}
 	w.write("u", "v1")
+	w.run(time.Second)
 	for i := range 3000 {
 		w.write("u", fmt.Sprint("v2-", i))
 		w.run(50 * time.Millisecond)

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -14,6 +15,9 @@ func (w *world) forgotten(t *testing.T) {
 			t.Fatalf("letter %+v", l)
 		}
 		w.pass(time.Second)
+	}
+	if slices.ContainsFunc(w.lane.control, func(p *pending) bool { return p.change.Position.Partition == 0 }) {
+		t.Error("a control call may repeat a change of the partition")
 	}
 	if w.lane.active != 0 || w.lane.inflight != 0 || w.lane.Bytes() != 0 || w.lane.open != 0 || w.lane.release.waiting != 0 || len(w.lane.users) != 0 {
 		t.Errorf("counts left: active %d, in flight %d, bytes %d, open %d, letters %d, users %d",

@@ -48,10 +48,17 @@ func TestUnavailableIsFilledIn(t *testing.T) {
 			w.row("u", "v1", "old")
 			w.write("u", nil)
 		}, "u=v2"},
-		"it was deleted while it was being sent": {func(w *world) {
+		"it failed, and was deleted meanwhile": {func(w *world) {
+			w.answer = func(c *Call) reply {
+				if string(c.Payload.Body) == "v1,old" {
+					return fails(down)
+				}
+				return okay()
+			}
 			w.row("u", "v1", "old")
 			w.turn()
 			w.write("u", nil)
+			w.turn() // and its call has not ended when v2 comes
 		}, "u=v2"},
 	} {
 		t.Run(name, func(t *testing.T) {
