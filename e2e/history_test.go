@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -15,10 +14,11 @@ type step struct {
 	user     string
 	from, to int
 	at       time.Time
+	by       string // the worker whose call it was that was applied
 }
 
 func (s step) String() string {
-	return fmt.Sprintf("user %s was taken back from version %d to %d", s.user, s.from, s.to)
+	return fmt.Sprintf("user %s was taken back from version %d to %d by %s", s.user, s.from, s.to, s.by)
 }
 
 // stale returns every step back in what a destination has applied.
@@ -30,20 +30,9 @@ func stale(v *vendors.Vendors, book *worker.Book, destination string) []step {
 		for _, a := range applied[id] {
 			version := worker.VersionOf(a.Name())
 			if version < newest {
-				all = append(all, step{user: id, from: newest, to: version, at: a.Applied})
+				all = append(all, step{user: id, from: newest, to: version, at: a.Applied, by: a.Caller})
 			}
 			newest = version
-		}
-	}
-	return all
-}
-
-// callers returns which workers have sent a version of a user.
-func callers(calls []vendors.Call, user string, version int) []string {
-	var all []string
-	for _, c := range calls {
-		if c.User == user && c.Name() == worker.NameAt(version) && !slices.Contains(all, c.Caller) {
-			all = append(all, c.Caller)
 		}
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,12 +52,11 @@ type topic struct {
 	mu      sync.Mutex
 	changes map[trace.TopicPartition][]change // index is the offset
 	fresh   map[trace.TopicPartition][]trace.Event
-	named   map[string]int // how often a name was seen
 	err     error
 }
 
 func newTopic() *topic {
-	return &topic{changes: map[trace.TopicPartition][]change{}, fresh: map[trace.TopicPartition][]trace.Event{}, named: map[string]int{}}
+	return &topic{changes: map[trace.TopicPartition][]change{}, fresh: map[trace.TopicPartition][]trace.Event{}}
 }
 
 // take takes the next record of a partition.
@@ -72,7 +72,6 @@ func (t *topic) take(r *kgo.Record) {
 		t.err = fmt.Errorf("record at %d of %v: %w", r.Offset, tp, err)
 	}
 	t.changes[tp] = append(t.changes[tp], c)
-	t.named[c.name]++
 	// The producer's time: it is from before the broker had the record.
 	e := trace.Event{At: r.Timestamp, Kind: ledger.Wrote, Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset, User: hashed(strconv.Itoa(c.id))}
 	if c.deleted {
@@ -139,11 +138,18 @@ func (t *topic) at(tp trace.TopicPartition, offset int64) change {
 	return t.changes[tp][offset]
 }
 
-// seen reports whether a change to a name has come.
-func (t *topic) seen(name string) bool {
+// without says which partitions have no change to a name, from these offsets on.
+func (t *topic) without(name string, from map[trace.TopicPartition]int64) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.named[name] > 0
+	var all []string
+	for tp, changes := range t.changes {
+		if !slices.ContainsFunc(changes[from[tp]:], func(c change) bool { return c.name == name }) {
+			all = append(all, fmt.Sprint(tp))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // delay is how late an event may be written after its time, and still go before

@@ -92,6 +92,9 @@ type ground struct {
 	d     worker.Deployment
 	topic *topic
 	keys  map[string]string // the files with the credentials
+	// rounds were begun so far. Names of workers and last changes have the number, since
+	// a seed may come back.
+	rounds int
 }
 
 func newGround(t *testing.T) *ground {
@@ -137,8 +140,10 @@ func (g *ground) round(t *testing.T, d worker.Deployment, seed uint64, changes i
 	t.Helper()
 	t.Logf("seed %d", seed)
 	d.Traces = t.TempDir()
+	d.Vendors = d.Vendors.For(t)
+	g.rounds++
 	r := &round{
-		t: t, seed: seed, length: length, changes: changes, expect: expect,
+		t: t, number: g.rounds, seed: seed, length: length, changes: changes, expect: expect,
 		p: g.p, d: &d, topic: g.topic, keyFiles: g.keys,
 	}
 	batches := int(length / every)

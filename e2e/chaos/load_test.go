@@ -26,13 +26,14 @@ const (
 	users  = 10_000
 	hot    = 500 // the first ones have more than half of all changes
 	every  = 100 * time.Millisecond
-	marked = users + 1 // the user whose change is the last of a round
+	marked = users + 50 // those above users have the last change of a round: enough to be in every partition
 )
 
 // Some users are special; the rest of their ID says so.
 
 // returns reports whether a user goes back and forth between few names, so that
-// which change is meant cannot be told by what a vendor holds.
+// which change is meant cannot be told by what a vendor holds. Everybody else has a
+// new name with each change.
 func returns(id int) bool { return id%10 == 3 }
 
 // poisonFor returns the destination whose vendor rejects a user when it is poisoned,
@@ -98,18 +99,18 @@ func (l *load) batch(ctx context.Context, number, size int) (changed int64, err 
 	}
 	if random.IntN(4) == 0 { // of whom most are there, and some were deleted
 		for _, id := range some(random, 4) {
-			b.Queue(insert, id, fmt.Sprintf("%s  %d.%d.%d", marker, l.seed, number, id), email(id), phone(random), nil, nil)
+			b.Queue(insert, id, fmt.Sprintf("%s  %d.%d.%d again", marker, l.seed, number, id), email(id), phone(random), nil, nil)
 		}
 	}
 	switch number {
 	case l.batches * 3 / 10:
 		for _, d := range vendors.Destinations {
-			b.Queue(`update users set email = $1 where id = any($2)`, poison(d), poisoned(d))
+			b.Queue(`update users set email = $1, full_name = full_name || ' poison' where id = any($2)`, poison(d), poisoned(d))
 		}
 	case l.batches * 7 / 10: // half of them recover
 		for _, d := range vendors.Destinations {
 			for _, id := range poisoned(d)[:5] {
-				b.Queue(`update users set email = $2 where id = $1`, id, email(id))
+				b.Queue(`update users set email = $2, full_name = full_name || ' well' where id = $1`, id, email(id))
 			}
 		}
 	}
@@ -171,10 +172,12 @@ func begin(ctx context.Context, db *pgxpool.Pool) error {
 	return nil
 }
 
-// last writes the change by whose arrival it is known that all before it are there.
+// last writes the changes by whose arrival it is known that all before them are there:
+// some in each partition, since another's says nothing of what a broker has refused
+// and is sent again.
 func last(ctx context.Context, db *pgxpool.Pool, name string) error {
-	if _, err := db.Exec(ctx, `update users set full_name = $2 where id = $1`, marked, name); err != nil {
-		return fmt.Errorf("the last change: %w", err)
+	if _, err := db.Exec(ctx, `update users set full_name = $2 where id > $1`, users, name); err != nil {
+		return fmt.Errorf("the last changes: %w", err)
 	}
 	return nil
 }

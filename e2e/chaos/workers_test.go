@@ -83,8 +83,7 @@ func (r *round) tend(now time.Time) {
 		}
 		switch {
 		case ended && s.told.IsZero():
-			r.t.Errorf("%s has ended by itself:\n%s", s.Name, s.Last())
-			r.leave(s, ledger.Killed, now)
+			r.t.Fatalf("seed %d: %s has ended by itself:\n%s", r.seed, s.Name, s.Last())
 		case ended:
 			if code := s.Exit(time.Second); code != 0 {
 				r.t.Errorf("%s ended with code %d: %s", s.Name, code, s.Last())
@@ -100,7 +99,7 @@ func (r *round) tend(now time.Time) {
 
 func (r *round) launch(s *slot) {
 	r.launched++
-	name := fmt.Sprintf("w%d-%d", r.seed, r.launched)
+	name := fmt.Sprintf("w%d-%d", r.number, r.launched)
 	toVendors, config := r.d.Links(r.t, name)
 	config["kafka.brokers"] = r.p.Cluster.Via(s.number)
 	m := &member{vendors: toVendors}
@@ -111,6 +110,8 @@ func (r *round) launch(s *slot) {
 			select {
 			case <-tick:
 			case <-m.Done():
+				return
+			case <-r.ctx.Done(): // a round that has failed waits for this before its workers are ended
 				return
 			}
 			ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)

@@ -31,6 +31,10 @@ type Vendors struct {
 	admin string // base URL
 }
 
+// For returns the same vendors with another test to fail, such as a subtest, in whose
+// goroutine the methods are then called.
+func (v *Vendors) For(t testing.TB) *Vendors { return &Vendors{t: t, admin: v.admin} }
+
 // Call is one request that reached a vendor, and what became of it.
 type Call struct {
 	Destination string
