@@ -27,7 +27,7 @@ var (
 // How large a round is.
 const (
 	changes = 50_000
-	length  = 80 * time.Second
+	length  = 85 * time.Second
 )
 
 // TestChaos runs a round with a seed that stays and one with a new seed, 100,000

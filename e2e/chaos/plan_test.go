@@ -107,12 +107,13 @@ func (f fault) String() string {
 	return fmt.Sprintf("%6.1f s  %5.1f s  %-8s  %-42s  pick %4d  size %.2f", f.At.Seconds(), f.For.Seconds(), f.Track, f.Kind, f.Pick, f.Size)
 }
 
-// The beginning of each round is for one vendor's trouble alone, so that it can be
-// seen that the other one does not suffer.
+// The beginning of each round is for two troubles that would be lost among others:
+// one vendor applies calls late, while newer ones of their users are delivered; and
+// the other one alone is down, so that it can be seen that the first does not suffer.
 const (
-	soloAt  = 6 * time.Second
-	soloFor = 14 * time.Second
-	rest    = 24 * time.Second // until everything else may begin
+	lateAt, lateFor = time.Second, 5 * time.Second
+	soloAt, soloFor = 16 * time.Second, 12 * time.Second
+	rest            = 30 * time.Second // until everything else may begin
 )
 
 // solo is the vendor that is down in that time.
@@ -121,7 +122,10 @@ func solo(seed uint64) string { return vendors.Destinations[seed%uint64(len(vend
 // plan returns the schedule of a seed, which nothing else decides, in the order of
 // time. Of a longer one the shorter is the beginning.
 func plan(seed uint64, length time.Duration) []fault {
-	all := []fault{{Track: solo(seed), Kind: down, At: soloAt, For: soloFor}}
+	all := []fault{
+		{Track: solo(seed + 1), Kind: late, At: lateAt, For: lateFor, Size: .9},
+		{Track: solo(seed), Kind: down, At: soloAt, For: soloFor},
+	}
 	for name, kinds := range tracks {
 		h := fnv.New64a()
 		h.Write([]byte(name))
