@@ -45,6 +45,7 @@ const (
 	Unsettled     Name = "G2: committed beyond an unsettled change"
 	Overlap       Name = "G3: two calls in flight for a user"
 	TakenBack     Name = "G3: a user was taken back to an older version"
+	Uncarried     Name = "G3: a destination has saved what no call carried"
 	LeftBack      Name = "G1: a user was left at an older version"
 	NotAtFault    Name = "G4: a dead letter for a user that was not at fault"
 	JudgedHeld    Name = "G4: a dead letter while the destination was at fault"

@@ -115,6 +115,7 @@ func (l *Ledger) Note(e trace.Event) {
 		l.assign(a, e)
 	case trace.Revoked:
 		delete(a.members, e.Member)
+		a.revoke(member{e.Worker, e.Generation})
 	case trace.Call:
 		l.call(a, e)
 	case trace.Called:
@@ -144,6 +145,17 @@ func (l *Ledger) assign(a *account, e trace.Event) {
 		}
 		a.owner[tp] = member{e.Worker, e.Generation}
 	}
+}
+
+// revoke takes from a member what it has left: from its own word on, a call or a
+// commit of it is a stranger's.
+func (a *account) revoke(m member) {
+	for _, tp := range a.assigned[m] {
+		if a.owner[tp] == m {
+			delete(a.owner, tp)
+		}
+	}
+	delete(a.assigned, m)
 }
 
 func (a *account) settle(e trace.Event) {

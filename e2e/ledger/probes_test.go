@@ -7,32 +7,62 @@ import (
 	"usersync/consumer/trace"
 )
 
-func applied(seconds float64, offset int64) trace.Event { return event(seconds, Applied, on(offset)) }
+func applied(seconds float64, offset int64, more ...func(*trace.Event)) trace.Event {
+	return event(seconds, Applied, append(more, on(offset))...)
+}
+
+// saved is a call of a worker that delivers at once.
+func saved(seconds float64, offset int64, worker string) []trace.Event {
+	return []trace.Event{
+		event(seconds, trace.Call, on(offset), by(worker)), event(seconds, Applied, on(offset), by(worker)),
+		event(seconds+.1, trace.Called, on(offset), by(worker), said(trace.OK)),
+	}
+}
 
 func TestRegression(t *testing.T) {
+	called := func(offset int64) trace.Event { return event(1, trace.Call, on(offset)) }
+	ended := func(offset int64, outcome string) trace.Event {
+		return event(2, trace.Called, on(offset), said(outcome))
+	}
+	// What a called for at 1 is applied at 10, after a newer one of b, which b repeats.
+	late := join(saved(9, 1, "b"), applied(10, 0), saved(70, 1, "b"))
 	tests := []struct {
 		name         string
 		events       []trace.Event
 		killed, lost int
 		want         []Name
 	}{
-		{"forward", join(delivered(1, 0), applied(1, 0), delivered(2, 1), applied(2, 1), applied(3, 1)), 0, 0, nil},
-		{"back", join(delivered(1, 1), applied(1, 1), delivered(2, 0), applied(2, 0), delivered(3, 1), applied(3, 1)), 0, 0, []Name{TakenBack}},
-		{"back for good", join(delivered(1, 1), applied(1, 1), delivered(2, 0), applied(2, 0)), 0, 0, []Name{TakenBack, LeftBack}},
-		{"back in steps", join(delivered(1, 2), applied(1, 2), delivered(2, 1), applied(2, 1), delivered(3, 0), applied(3, 0), applied(4, 2)), 0, 0, []Name{TakenBack, TakenBack}},
-		{"no call at all", join(applied(1, 1), applied(2, 0), applied(3, 1)), 0, 0, []Name{TakenBack}},
-		{"by a killed worker", join(event(1, trace.Call, on(0)), event(2, Killed), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 1, 0, nil},
-		{"and left there", join(event(1, trace.Call, on(0)), event(2, Killed), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0)), 1, 0, []Name{LeftBack}},
-		{"half the way", join(event(1, trace.Call, on(0)), event(2, Killed), delivered(9, 2, by("b")), applied(9, 2), applied(10, 0), applied(11, 1)), 1, 0, []Name{LeftBack}},
-		{"the kill came later", join(delivered(1, 0), event(2, Killed), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
-		{"another was killed", join(event(1, trace.Call, on(0)), event(2, Killed, by("c")), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
-		{"by a lost reply", join(event(1, trace.Call, on(0)), event(2, trace.Called, on(0), said("unsure: timeout")), delivered(9, 1), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 1, nil},
-		{"a failure that was answered", join(event(1, trace.Call, on(0)), event(2, trace.Called, on(0), said("failed: http_500")), delivered(9, 1), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
-		{"by a frozen worker", join(event(1, trace.Call, on(0)), event(2, Frozen), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), event(11, trace.Called, on(0), said(trace.OK)), applied(70, 1)), 0, 1, nil},
-		{"another was frozen", join(event(1, trace.Call, on(0)), event(2, Frozen, by("c")), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
-		{"killed, and another of its name", join(event(1, Killed), event(2, trace.Call, on(0)), delivered(9, 1, by("b")), applied(9, 1), applied(10, 0), applied(70, 1)), 0, 0, []Name{TakenBack}},
-		{"the wrong worker", join(event(1, trace.Call, on(0)), event(2, Killed), delivered(9, 1, by("b")), applied(9, 1), event(10, Applied, on(0), by("b")), applied(70, 1)), 0, 0, []Name{TakenBack}},
-		{"each destination by itself", join(delivered(1, 1), applied(1, 1), event(2, Applied, on(0), func(e *trace.Event) { e.Destination = "haptik" })), 0, 0, nil},
+		{"forward", join(saved(1, 0, "a"), saved(2, 1, "a"), saved(3, 1, "a")), 0, 0, nil},
+		{"back", join(saved(1, 1, "a"), saved(2, 0, "a"), saved(3, 1, "a")), 0, 0, []Name{TakenBack}},
+		{"back for good", join(saved(1, 1, "a"), saved(2, 0, "a")), 0, 0, []Name{TakenBack, LeftBack}},
+		{"back in steps", join(saved(1, 2, "a"), saved(2, 1, "a"), saved(3, 0, "a"), saved(4, 2, "a")), 0, 0, []Name{TakenBack, TakenBack}},
+		{"by a killed worker", join(called(0), event(2, Killed), late), 1, 0, nil},
+		{"and left there", join(called(0), event(2, Killed), saved(9, 1, "b"), applied(10, 0)), 1, 0, []Name{LeftBack}},
+		{"half the way", join(called(0), event(2, Killed), saved(9, 2, "b"), applied(10, 0), saved(11, 1, "b")), 1, 0, []Name{LeftBack}},
+		{"left there, and deleted", join(called(0), event(2, Killed), saved(9, 1, "b"), applied(10, 0), event(11, Wrote, on(2), said(Deleted))), 1, 0, nil},
+		{"deleted, and written again", join(called(0), event(2, Killed), saved(9, 1, "b"), applied(10, 0), event(11, Wrote, on(2), said(Deleted)), event(11, Wrote, on(3))), 1, 0, []Name{LeftBack}},
+		{"the kill came later", join(called(0), ended(0, trace.OK), applied(2, 0), event(2, Killed), late), 0, 0, []Name{TakenBack}},
+		{"another was killed", join(called(0), event(2, Killed, by("c")), late), 0, 0, []Name{TakenBack}},
+		{"by a lost reply", join(called(0), ended(0, "unsure: timeout"), late), 0, 1, nil},
+		{"by a frozen worker", join(called(0), event(2, Frozen), saved(9, 1, "b"), applied(10, 0), event(11, trace.Called, on(0), said(trace.OK)), saved(70, 1, "b")), 0, 1, nil},
+		{"another was frozen", join(called(0), event(2, Frozen, by("c")), late), 0, 0, []Name{TakenBack}},
+		{"killed, and another of its name", join(event(1, Killed), called(0), late), 0, 0, []Name{TakenBack}},
+		{"the wrong worker", join(called(0), event(2, Killed), saved(9, 1, "b"), applied(10, 0, by("b")), saved(70, 1, "b")), 0, 0, []Name{TakenBack}},
+		{"by whomever", join(called(0), event(2, Killed), saved(9, 1, "b"), applied(10, 0, by("")), saved(70, 1, "b")), 1, 0, nil},
+		{"each destination by itself", join(saved(1, 1, "a"), event(1, trace.Call, on(0), to("haptik")), applied(2, 0, to("haptik"))), 0, 0, nil},
+
+		{"one excuse for each lost reply", join(called(0), ended(0, "unsure: timeout"), late, applied(71, 0), saved(72, 1, "b")), 0, 1, []Name{TakenBack}},
+		{"two of them", join(called(0), ended(0, "unsure: timeout"), called(0), ended(0, "unsure: timeout"), late, applied(20, 0), saved(72, 1, "b")), 0, 2, nil},
+		{"it was applied at once", join(called(0), applied(1, 0), ended(0, "unsure: timeout"), late), 0, 0, []Name{TakenBack}},
+		{"the repeated call was the other one", join(called(0), ended(0, "unsure: timeout"), saved(3, 0, "a"), late), 0, 1, nil},
+		{"a failure takes the excuse of the call before it", join(called(0), ended(0, "unsure: timeout"), called(0), applied(2, 0), ended(0, "failed: http_503"), late), 0, 0, []Name{TakenBack}},
+		{"too late for any call", join(called(0), event(2, Killed), saved(9, 1, "b"), applied(60, 0), saved(70, 1, "b")), 0, 0, []Name{TakenBack}},
+
+		{"no call at all", join(applied(1, 1), applied(2, 0), applied(3, 1)), 0, 0, []Name{Uncarried, TakenBack, Uncarried}},
+		{"more often than called for", join(saved(1, 0, "a"), applied(2, 0)), 0, 0, []Name{Uncarried}},
+		{"by a call that was not sent", join(called(0), applied(1, 0), ended(0, "unsent: lease")), 0, 0, []Name{Uncarried}},
+		{"after a call that was not sent", join(called(0), ended(0, "unsent: lease"), applied(3, 0)), 0, 0, []Name{Uncarried}},
+		{"after a failure that was answered", join(called(0), ended(0, "failed: http_500"), late), 0, 0, []Name{TakenBack}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

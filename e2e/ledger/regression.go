@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"time"
 
 	"usersync/consumer/trace"
 )
@@ -18,6 +19,9 @@ type Regression struct {
 	report func(Finding)
 	calls  map[change][]*carried
 	users  map[user]*held
+	// deleted: the newest change of the user, in all destinations, is a delete, after
+	// which nothing is promised of it.
+	deleted map[string]bool
 	// Killed and Lost are how many steps back there were by the last call of a
 	// killed worker, and by a call whose reply was lost or whose worker was frozen.
 	Killed, Lost int
@@ -34,10 +38,17 @@ type change struct {
 // carried is a call that carried a change to a destination.
 type carried struct {
 	trace.Event
-	ended  bool
-	unsure bool // its reply is lost, or its worker was frozen or killed before it came
-	killed bool
+	ended   bool
+	refused bool // it was answered otherwise than OK, or nothing of it has left
+	unsure  bool // its reply is lost, or its worker was frozen or killed before it came
+	killed  bool
+	applied bool // it is the one that something applied was taken to come from
 }
+
+// reach is how long after its start a call may come to be applied. In the tests none
+// is longer under way, with a worker frozen in the middle of it, a link that is silent
+// and a vendor that takes its time. What comes later was another's, and nobody's.
+const reach = 40 * time.Second
 
 // held is what a destination holds of a user.
 type held struct {
@@ -48,7 +59,7 @@ type held struct {
 
 // NewRegression returns a probe that calls report with each finding.
 func NewRegression(report func(Finding)) *Regression {
-	return &Regression{report: report, calls: map[change][]*carried{}, users: map[user]*held{}}
+	return &Regression{report: report, calls: map[change][]*carried{}, users: map[user]*held{}, deleted: map[string]bool{}}
 }
 
 func changeOf(e trace.Event) change { return change{e.Destination, e.TopicPartition(), e.Offset} }
@@ -56,12 +67,14 @@ func changeOf(e trace.Event) change { return change{e.Destination, e.TopicPartit
 // Note takes the next event.
 func (r *Regression) Note(e trace.Event) {
 	switch e.Kind {
+	case Wrote:
+		r.deleted[e.User] = e.Outcome == Deleted
 	case trace.Call:
 		r.calls[changeOf(e)] = append(r.calls[changeOf(e)], &carried{Event: e})
 	case trace.Called:
 		for _, c := range r.calls[changeOf(e)] {
 			if c.Worker == e.Worker && !c.ended {
-				c.ended, c.unsure = true, c.unsure || e.Unsure()
+				r.called(c, e)
 				break
 			}
 		}
@@ -79,14 +92,59 @@ func (r *Regression) Note(e trace.Event) {
 	}
 }
 
+// called takes the outcome of a call.
+func (r *Regression) called(c *carried, e trace.Event) {
+	c.ended = true
+	switch {
+	case e.OK():
+	case e.Unsure():
+		c.unsure = true
+	default:
+		c.refused = true
+		if !c.applied {
+			return
+		}
+		// Then it was an earlier one, whose reply was lost, that was applied meanwhile.
+		if r.carrier(e) == nil {
+			r.uncarried(e, fmt.Sprintf("by a call that ended as %q", e.Outcome))
+		}
+	}
+}
+
+// carrier finds the call by which a change was applied at the time of e, and takes it
+// out: no call is applied twice. Those in nobody's doubt come first, so that one that
+// is in doubt does not excuse what came by another.
+func (r *Regression) carrier(e trace.Event) *carried {
+	var found *carried
+	for _, c := range r.calls[changeOf(e)] {
+		switch {
+		case c.applied || c.refused || e.Worker != "" && c.Worker != e.Worker:
+		case !c.unsure:
+			c.applied = true
+			return c
+		case found == nil && e.At.Sub(c.At) <= reach:
+			found = c // the oldest: the others have more time left
+		}
+	}
+	if found != nil {
+		found.applied = true
+	}
+	return found
+}
+
 func (r *Regression) applied(e trace.Event) {
+	by := r.carrier(e)
 	u := user{e.Destination, e.User}
 	h := r.users[u]
 	if h == nil {
-		h = &held{}
+		h = &held{now: e}
 		r.users[u] = h
-	} else if e.Offset < h.now.Offset {
-		h.cause = r.cause(e, h)
+	}
+	switch {
+	case e.Offset < h.now.Offset:
+		h.cause = r.cause(e, by, h)
+	case by == nil:
+		r.uncarried(e, "by no call that is known")
 	}
 	h.now = e
 	if e.Offset >= h.newest.Offset {
@@ -94,28 +152,29 @@ func (r *Regression) applied(e trace.Event) {
 	}
 }
 
-// cause says whose call e was. Where several calls carried the same change, the one
-// that nobody could have prevented is taken to be it.
-func (r *Regression) cause(e trace.Event, h *held) string {
-	var killed, lost *carried
-	for _, c := range r.calls[changeOf(e)] {
-		switch {
-		case e.Worker != "" && c.Worker != e.Worker:
-		case c.killed:
-			killed = c
-		case c.unsure:
-			lost = c
-		}
-	}
+func (r *Regression) uncarried(e trace.Event, why string) {
+	r.report(Finding{
+		Name: Uncarried, At: e.At, Destination: e.Destination, Worker: e.Worker,
+		Text:  fmt.Sprintf("user %s, the change at %d of %v, %s", e.User, e.Offset, e.TopicPartition(), why),
+		Trace: append(r.of(e), e),
+	})
+}
+
+// cause says whose call took a user back.
+func (r *Regression) cause(e trace.Event, by *carried, h *held) string {
 	switch {
-	case killed != nil:
+	case by == nil || !by.unsure:
+	case by.killed:
 		r.Killed++
-		return fmt.Sprintf("by the last call of %s, which was killed", killed.Worker)
-	case lost != nil:
+		return fmt.Sprintf("by the last call of %s, which was killed", by.Worker)
+	default:
 		r.Lost++
-		return fmt.Sprintf("by a call of %s whose reply was lost", lost.Worker)
+		return fmt.Sprintf("by a call of %s whose reply was lost", by.Worker)
 	}
 	cause := "by a call that was in nobody's doubt"
+	if by == nil {
+		cause = "by no call that is known"
+	}
 	r.report(Finding{
 		Name: TakenBack, At: e.At, Destination: e.Destination, Worker: e.Worker,
 		Text:  fmt.Sprintf("user %s from the change at %d of %v to that at %d, %s", e.User, h.now.Offset, e.TopicPartition(), e.Offset, cause),
@@ -134,10 +193,10 @@ func (r *Regression) of(e trace.Event) []trace.Event {
 }
 
 // End reports the users that are still at an older version than the newest one that
-// was applied. It is called when everything has come to rest.
+// was applied, and have not been deleted. It is called when everything has come to rest.
 func (r *Regression) End() {
 	for u, h := range r.users {
-		if h.cause != "" {
+		if h.cause != "" && !r.deleted[u.id] {
 			r.report(Finding{
 				Name: LeftBack, At: h.now.At, Destination: u.destination,
 				Text:  fmt.Sprintf("user %s is at the change at %d of %v and not at that at %d, since %s", u.id, h.now.Offset, h.now.TopicPartition(), h.newest.Offset, h.cause),
