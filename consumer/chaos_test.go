@@ -109,33 +109,43 @@ func (c *chaos) run(seed uint64) {
 	}
 }
 
-// expire ends the sessions of members that died between the answers to their
-// join and sync requests, as a broker does and kfake does not: it starts a
-// session's clock when it has written such an answer, which it cannot to a
-// connection that is gone. It works until the function it returns is called.
+// expire does what a broker does and kfake does not, until the function it returns
+// is called. It ends
+//   - the sessions of members that died between the answers to their join and sync
+//     requests: kfake starts a session's clock when it has written such an answer,
+//     which it cannot to a connection that is gone;
+//   - a rebalance that takes longer than its timeout: kfake starts that clock anew
+//     with every join, so members whose joins time out one after the other, each at
+//     a time of its own, keep one another waiting for ever.
 func (c *chaos) expire() (stop func()) {
 	ctx, cancel := context.WithCancel(c.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		joining := map[string]bool{} // at the last look, a rebalance timeout ago
 		for sleep(ctx, time.Minute) {
 			for _, d := range []string{destTaptalk, destHaptik} {
-				c.expireGroup(ctx, d)
+				joining[d] = c.expireGroup(ctx, d, joining[d])
 			}
 		}
 	}()
 	return func() { cancel(); <-done }
 }
 
-func (c *chaos) expireGroup(ctx context.Context, dest string) {
+// expireGroup reports whether members are waited for.
+func (c *chaos) expireGroup(ctx context.Context, dest string, before bool) (joining bool) {
 	describe := kmsg.NewPtrDescribeGroupsRequest()
 	describe.Groups = []string{"usersync." + dest}
 	res, err := describe.RequestWith(ctx, c.out)
-	if err != nil || res.Groups[0].State != "Stable" {
-		return
+	if err != nil {
+		return false
+	}
+	joining = res.Groups[0].State == "PreparingRebalance"
+	if res.Groups[0].State != "Stable" && !(joining && before) {
+		return joining
 	}
 	for _, m := range res.Groups[0].Members {
-		if c.ledger.Joined(dest, m.MemberID) {
+		if !joining && c.ledger.Joined(dest, m.MemberID) {
 			continue
 		}
 		leave := kmsg.NewPtrLeaveGroupRequest()
@@ -144,6 +154,7 @@ func (c *chaos) expireGroup(ctx context.Context, dest string) {
 		leave.MemberID = m.MemberID
 		_, _ = leave.RequestWith(ctx, c.out) // tried again in a minute
 	}
+	return joining
 }
 
 func (c *chaos) knobs() {

@@ -75,6 +75,7 @@ func (t *trouble) called(e trace.Event) {
 	began := t.calls[e.User].at
 	delete(t.calls, e.User)
 	switch {
+	case e.OK() && began.Before(t.first.At): // sent before the trouble: it says nothing of now
 	case e.OK():
 		t.first, t.since = trace.Event{}, time.Time{}
 	case e.Unsent() || e.Throttled(): // nobody's fault

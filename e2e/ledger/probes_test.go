@@ -98,6 +98,8 @@ func TestBlame(t *testing.T) {
 			event(3, trace.Called, of("2"), said("failed: x")), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"within a second", join(failed(1, 2, "1", "failed: x"), failed(2.1, 2.9, "2", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"a success between", join(failed(1, 2, "1", "failed: x"), failed(2, 2.1, "3", trace.OK), failed(2.5, 3.5, "2", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
+		{"a success begun before", join(event(1, trace.Call, of("3")), failed(1, 2, "1", "failed: x"), event(2, trace.Called, of("3"), said(trace.OK)),
+			failed(1.5, 2.1, "2", "failed: x"), failed(2.5, 3.5, "1", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"a success since", join(down, failed(4, 5, "3", trace.OK), event(6, trace.Call, of("3")), event(6, trace.Call, of("4"))), nil},
 		{"throttled", join(failed(1, 2, "1", "throttled: http_429"), failed(2.5, 3.5, "2", "throttled: http_429"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"unsent", join(failed(1, 2, "1", "unsent: lease"), failed(2.5, 3.5, "2", "unsent: lease"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
