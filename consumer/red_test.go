@@ -192,7 +192,7 @@ func (r *red) terminate(w *worker) {
 
 // applied holds what the vendors hold against the calls.
 func (r *red) applied() {
-	probe := ledger.NewRegression(func(f ledger.Finding) { r.ledger.report(f) })
+	probe := ledger.NewRegression(time.Minute, func(f ledger.Finding) { r.ledger.report(f) })
 	for _, dest := range both {
 		var all []trace.Event
 		for user := range r.rows {

@@ -186,7 +186,7 @@ type delivery struct {
 func newBooks(t *topic, report func(ledger.Finding), repeats func(trace.Event)) *books {
 	poisoned := func(destination, user string) bool { return poisonFor(people()[user]) == destination }
 	return &books{
-		Ledger: ledger.New(report), topic: t, regression: ledger.NewRegression(report), blame: ledger.NewBlame(report, poisoned),
+		Ledger: ledger.New(report), topic: t, regression: ledger.NewRegression(40*time.Second, report), blame: ledger.NewBlame(report, poisoned),
 		events: map[string][]trace.Event{}, next: map[string]int{}, seen: map[string]map[int]bool{},
 		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, regrouped: map[string]time.Time{}, repeats: repeats,
 	}

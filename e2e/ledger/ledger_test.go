@@ -213,6 +213,10 @@ func TestMerge(t *testing.T) {
 	if got := kinds(Merge(0, a, b)); !slices.Equal(got, want) {
 		t.Errorf("by the clock alone: %v, want %v", got, want)
 	}
+	vendor := join(event(2, Applied), event(2.0001, Applied))
+	if got := kinds(Merge(Tick, a[:3], vendor)); !slices.Equal(got, []trace.Kind{trace.Assigned, trace.Call, Applied, Applied, trace.Called}) {
+		t.Errorf("applied within a tick of its call: %v", got)
+	}
 	if got := kinds(Merge(time.Hour, a)); !slices.Equal(got, kinds(a)) {
 		t.Errorf("a trace of its own was put in another order: %v", got)
 	}

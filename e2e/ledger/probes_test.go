@@ -67,7 +67,7 @@ func TestRegression(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var found []Finding
-			r := NewRegression(func(f Finding) { found = append(found, f) })
+			r := NewRegression(40*time.Second, func(f Finding) { found = append(found, f) })
 			for _, e := range tt.events {
 				r.Note(e)
 			}
@@ -134,6 +134,8 @@ func TestStall(t *testing.T) {
 		{"nothing to do", []Work{{Settled: 1}, {Settled: 1}, {Settled: 1}}, nil},
 		{"work has come only now", []Work{{}, {}, {Waiting: 9}, {Waiting: 9}}, nil},
 		{"held", []Work{{Waiting: 9, Held: true}, {Waiting: 9, Held: true}, {Waiting: 9, Held: true}}, nil},
+		{"held for a while", []Work{{Waiting: 9}, {Waiting: 9}, {Waiting: 9, Held: true}, {Waiting: 9}}, []Name{Stalled}},
+		{"held for most of the time", []Work{{Waiting: 9}, {Waiting: 9, Held: true}, {Waiting: 9, Held: true}, {Waiting: 9}}, nil},
 		{"the other one works", []Work{{Waiting: 9}, {Waiting: 9, Worker: "b", Settled: 1}, {Waiting: 9}}, []Name{Stalled}},
 	}
 	for _, tt := range tests {
@@ -160,6 +162,8 @@ func TestLag(t *testing.T) {
 		{"nothing is settled", []Progress{{Committed: 5, Settled: 5}, {Committed: 5, Settled: 5}, {Committed: 5, Settled: 5}}, nil},
 		{"settled only now", []Progress{{}, {}, {Settled: 5}, {Settled: 5}}, nil},
 		{"held", []Progress{{Committed: 1, Settled: 5, Held: true}, {Committed: 1, Settled: 5, Held: true}, {Committed: 1, Settled: 5, Held: true}}, nil},
+		{"held for a while", []Progress{{Settled: 5}, {Settled: 5}, {Settled: 5, Held: true}, {Settled: 5}}, []Name{Stagnant}},
+		{"held for most of the time", []Progress{{Settled: 5}, {Settled: 5, Held: true}, {Settled: 5, Held: true}, {Settled: 5}}, nil},
 		{"the other one moves", []Progress{{Settled: 5}, {Settled: 5, Committed: 5, Partition: "users/1"}, {Settled: 5}}, []Name{Stagnant}},
 	}
 	for _, tt := range tests {

@@ -17,6 +17,7 @@ import (
 // same cannot be told apart.
 type Regression struct {
 	report func(Finding)
+	reach  time.Duration
 	calls  map[change][]*carried
 	users  map[user]*held
 	// deleted: the newest change of the user, in all destinations, is a delete, after
@@ -45,11 +46,6 @@ type carried struct {
 	applied bool // it is the one that something applied was taken to come from
 }
 
-// reach is how long after its start a call may come to be applied. In the tests none
-// is longer under way, with a worker frozen in the middle of it, a link that is silent
-// and a vendor that takes its time. What comes later was another's, and nobody's.
-const reach = 40 * time.Second
-
 // held is what a destination holds of a user.
 type held struct {
 	newest trace.Event // of all that were applied
@@ -57,9 +53,12 @@ type held struct {
 	cause  string // why now is not the newest, if it is not
 }
 
-// NewRegression returns a probe that calls report with each finding.
-func NewRegression(report func(Finding)) *Regression {
-	return &Regression{report: report, calls: map[change][]*carried{}, users: map[user]*held{}, deleted: map[string]bool{}}
+// NewRegression returns a probe that calls report with each finding. Reach is how long
+// after its start a call may come to be applied: with a worker frozen in the middle of
+// it, a link that is silent and a vendor that takes its time. What comes later was
+// another's.
+func NewRegression(reach time.Duration, report func(Finding)) *Regression {
+	return &Regression{report: report, reach: reach, calls: map[change][]*carried{}, users: map[user]*held{}, deleted: map[string]bool{}}
 }
 
 func changeOf(e trace.Event) change { return change{e.Destination, e.TopicPartition(), e.Offset} }
@@ -122,7 +121,7 @@ func (r *Regression) carrier(e trace.Event) *carried {
 		case !c.unsure:
 			c.applied = true
 			return c
-		case found == nil && e.At.Sub(c.At) <= reach:
+		case found == nil && e.At.Sub(c.At) <= r.reach:
 			found = c // the oldest: the others have more time left
 		}
 	}

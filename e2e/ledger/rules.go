@@ -36,7 +36,8 @@ import (
 // Two clocks. What one process does because of what another did comes after it, by
 // one machine's clock. The clock may be slewed or stepped meanwhile, and two
 // machines never quite agree. So where events of two processes are within the tick,
-// what ends goes before what begins: a call, or an assignment.
+// what ends goes before what begins: a call, or an assignment. What a vendor has
+// applied ends nothing, and never goes before the call that brought it.
 
 // Tick is how far the clocks of processes on one machine are taken to be apart.
 const Tick = time.Millisecond
@@ -61,7 +62,8 @@ func Merge(tick time.Duration, traces ...[]trace.Event) []trace.Event {
 
 // before reports whether a, of one trace, goes before b of another.
 func before(tick time.Duration, a, b trace.Event) bool {
-	if d := a.At.Sub(b.At).Abs(); d <= tick && begins(a) != begins(b) {
+	applied := a.Kind == Applied || b.Kind == Applied
+	if d := a.At.Sub(b.At).Abs(); d <= tick && !applied && begins(a) != begins(b) {
 		return begins(b)
 	}
 	return a.At.Before(b.At)

@@ -23,24 +23,36 @@ type Work struct {
 // fetch or a call that is stuck looks like from outside.
 type Stall struct {
 	// Limit is how long that may take: a session timeout, after which a ghost's
-	// partitions are handed on, and 15 s to join and read.
+	// partitions are handed on, and 15 s to join and read. Time in which the
+	// destination is held does not count.
 	Limit time.Duration
-	moved map[lane]Work // when each last got something done, or got something to do
+	moved map[lane]*worked
+}
+
+// worked is when a worker last got something done, or got something to do.
+type worked struct {
+	Work
+	idle time.Duration // since then, as far as it counts
+	seen time.Time     // of the last sample
 }
 
 // Add takes a sample.
 func (s *Stall) Add(w Work) []Finding {
 	if s.moved == nil {
-		s.moved = map[lane]Work{}
+		s.moved = map[lane]*worked{}
 	}
 	at := lane{w.Worker, w.Destination}
-	last, ok := s.moved[at]
-	if !ok || w.Waiting == 0 || last.Waiting == 0 || w.Held || w.Settled != last.Settled {
-		s.moved[at] = w
+	last := s.moved[at]
+	if last == nil || w.Waiting == 0 || last.Waiting == 0 || w.Settled != last.Settled {
+		s.moved[at] = &worked{Work: w, seen: w.At}
 		return nil
 	}
-	if d := w.At.Sub(last.At); d > s.Limit {
-		s.moved[at] = w // once for each time
+	if !w.Held {
+		last.idle += w.At.Sub(last.seen)
+	}
+	last.seen = w.At
+	if d := last.idle; d > s.Limit {
+		s.moved[at] = &worked{Work: w, seen: w.At} // once for each time
 		return []Finding{{
 			Name: Stalled, At: w.At, Destination: w.Destination, Worker: w.Worker,
 			Text: fmt.Sprintf("%d changes wait, and none was settled for %v", w.Waiting, d),
@@ -62,24 +74,35 @@ type Progress struct {
 // Lag finds partitions whose commits stay behind what is settled.
 type Lag struct {
 	// Limit is how long that may take: the longest doubt, and what it takes to
-	// confirm the user.
+	// confirm the user. Time in which the destination is held does not count.
 	Limit time.Duration
-	moved map[[2]string]Progress
+	moved map[[2]string]*progressed
+}
+
+// progressed is when a partition was last committed further, or could be.
+type progressed struct {
+	Progress
+	behind time.Duration // since then, as far as it counts
+	seen   time.Time     // of the last sample
 }
 
 // Add takes a sample.
 func (l *Lag) Add(p Progress) []Finding {
 	if l.moved == nil {
-		l.moved = map[[2]string]Progress{}
+		l.moved = map[[2]string]*progressed{}
 	}
 	at := [2]string{p.Destination, p.Partition}
-	last, ok := l.moved[at]
-	if !ok || p.Committed >= p.Settled || last.Committed >= last.Settled || p.Held || p.Committed != last.Committed {
-		l.moved[at] = p
+	last := l.moved[at]
+	if last == nil || p.Committed >= p.Settled || last.Committed >= last.Settled || p.Committed != last.Committed {
+		l.moved[at] = &progressed{Progress: p, seen: p.At}
 		return nil
 	}
-	if d := p.At.Sub(last.At); d > l.Limit {
-		l.moved[at] = p
+	if !p.Held {
+		last.behind += p.At.Sub(last.seen)
+	}
+	last.seen = p.At
+	if d := last.behind; d > l.Limit {
+		l.moved[at] = &progressed{Progress: p, seen: p.At}
 		return []Finding{{
 			Name: Stagnant, At: p.At, Destination: p.Destination,
 			Text: fmt.Sprintf("%s stays committed up to %d for %v, and is settled up to %d", p.Partition, p.Committed, d, p.Settled),
