@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -156,6 +157,10 @@ func (t *topic) without(name string, from map[trace.TopicPartition]int64) string
 // what came after it. A frozen worker writes when it thaws, and is waited for.
 const delay = 3 * time.Second
 
+// reach is the longest freeze, the latest that a vendor applies a call, a silent link,
+// and what all of it takes on a machine that is busy.
+const reach = 18*time.Second + 10*time.Second + 4*time.Second + 8*time.Second
+
 // books merge what the workers, the vendors, the topic and the runner say into one
 // trace, a moment late, and give it to the ledger and the probes. They are for one
 // goroutine.
@@ -170,6 +175,8 @@ type books struct {
 	calls      map[carrier][]trace.Event
 	delivered  map[delivery]bool
 	letters    []trace.Event
+	callers    string               // what the names of the round's workers begin with
+	unknown    []saved              // applied, and by no call so far
 	regrouped  map[string]time.Time // by destination: when it was last noted that partitions were taken or left
 	repeats    func(trace.Event)    // is told of each call that repeats a delivered change
 }
@@ -177,16 +184,22 @@ type books struct {
 // carrier is whose calls they are, and about whom.
 type carrier struct{ worker, destination, user string }
 
+// saved is what a vendor has saved, by the name it holds since.
+type saved struct {
+	trace.Event
+	name string
+}
+
 type delivery struct {
 	destination string
 	tp          trace.TopicPartition
 	offset      int64
 }
 
-func newBooks(t *topic, report func(ledger.Finding), repeats func(trace.Event)) *books {
+func newBooks(t *topic, callers string, report func(ledger.Finding), repeats func(trace.Event)) *books {
 	poisoned := func(destination, user string) bool { return poisonFor(people()[user]) == destination }
 	return &books{
-		Ledger: ledger.New(report), topic: t, regression: ledger.NewRegression(40*time.Second, report), blame: ledger.NewBlame(report, poisoned),
+		Ledger: ledger.New(report), topic: t, callers: callers, regression: ledger.NewRegression(reach, report), blame: ledger.NewBlame(report, poisoned),
 		events: map[string][]trace.Event{}, next: map[string]int{}, seen: map[string]map[int]bool{},
 		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, regrouped: map[string]time.Time{}, repeats: repeats,
 	}
@@ -214,7 +227,7 @@ func (b *books) ask(v *vendors.Vendors) {
 			b.seen[d] = map[int]bool{}
 		}
 		for _, c := range calls {
-			if c.Order == 0 || b.seen[d][c.Seq] {
+			if c.Order == 0 || b.seen[d][c.Seq] || !strings.HasPrefix(c.Caller, b.callers) {
 				continue
 			}
 			b.seen[d][c.Seq] = true
@@ -284,11 +297,16 @@ func (b *books) note(e trace.Event) {
 	case trace.Letter:
 		b.letters = append(b.letters, e)
 	case ledger.Applied:
-		name := e.Outcome
-		e.Outcome = ""
-		if !b.resolve(&e, b.calls[who], name) {
+		s := saved{e, e.Outcome}
+		s.Outcome = ""
+		if returns(people()[e.User]) {
 			return
 		}
+		if !b.resolve(&s) {
+			b.unknown = append(b.unknown, s)
+			return
+		}
+		e = s.Event
 	}
 	b.Note(e)
 	b.regression.Note(e)
@@ -296,16 +314,53 @@ func (b *books) note(e trace.Event) {
 }
 
 // resolve finds the change that a vendor has saved: the newest that the caller had
-// begun a call for and that has this name. It reports false if that cannot be told.
-func (b *books) resolve(e *trace.Event, calls []trace.Event, name string) bool {
-	if returns(people()[e.User]) {
-		return false
-	}
-	for _, c := range slices.Backward(calls) {
-		if b.topic.at(c.TopicPartition(), c.Offset).name == name {
-			e.Topic, e.Partition, e.Offset = c.Topic, c.Partition, c.Offset
+// begun a call for and that has this name. It reports false if there is none.
+func (b *books) resolve(s *saved) bool {
+	for _, c := range slices.Backward(b.calls[carrier{s.Worker, s.Destination, s.User}]) {
+		if b.topic.at(c.TopicPartition(), c.Offset).name == s.name {
+			s.Topic, s.Partition, s.Offset = c.Topic, c.Partition, c.Offset
 			return true
 		}
 	}
 	return false
+}
+
+// end reports what is wrong now that nothing more will come.
+func (b *books) end(report func(ledger.Finding)) {
+	b.regression.End()
+	for _, s := range b.unknown {
+		if b.resolve(&s) {
+			continue // a busy worker has written its line after it was read
+		}
+		report(ledger.Finding{
+			Name: ledger.Uncarried, At: s.At, Destination: s.Destination, Worker: s.Worker,
+			Text:  fmt.Sprintf("user %s, by no call that its trace knows", s.User),
+			Trace: b.calls[carrier{s.Worker, s.Destination, s.User}],
+		})
+	}
+}
+
+// TestUncarried: what a vendor has saved must have come by a call, of which the trace
+// may tell late.
+func TestUncarried(t *testing.T) {
+	all := newTopic()
+	tp := trace.TopicPartition{Topic: "users"}
+	all.changes[tp] = []change{{id: 1, name: "first"}, {id: 1, name: "second"}}
+	event := func(kind trace.Kind, offset int64, outcome string) trace.Event {
+		return trace.Event{Kind: kind, Worker: "w1-1", Destination: vendors.TapTalk, Topic: "users", Offset: offset, User: hashed("1"), Outcome: outcome}
+	}
+	for applied, want := range map[string]int{"first": 0, "second": 0, "third": 1} {
+		found := map[ledger.Name]int{}
+		report := func(f ledger.Finding) { found[f.Name]++ }
+		b := newBooks(all, "w1-", report, func(trace.Event) {})
+		b.note(trace.Event{Kind: trace.Assigned, Worker: "w1-1", Destination: vendors.TapTalk, Partitions: []trace.TopicPartition{tp}})
+		b.note(event(trace.Call, 0, ""))
+		b.note(trace.Event{Kind: ledger.Applied, Worker: "w1-1", Destination: vendors.TapTalk, User: hashed("1"), Outcome: applied})
+		b.note(event(trace.Called, 0, trace.OK))
+		b.note(event(trace.Call, 1, ""))
+		b.end(report)
+		if found[ledger.Uncarried] != want || len(found) != want {
+			t.Errorf("%q: %v, want %d", applied, found, want)
+		}
+	}
 }

@@ -28,6 +28,9 @@ var (
 const (
 	changes = 50_000
 	length  = 85 * time.Second
+	// fixed is the seed that stays: one of those whose schedule of this length has a
+	// fault of every kind, which TestPlan holds.
+	fixed = 12603
 )
 
 // TestChaos runs a round with a seed that stays and one with a new seed, 100,000
@@ -37,7 +40,7 @@ const (
 //	go test ./e2e/chaos -run TestChaos -seed 7 -plan -v    what it is
 //	go test ./e2e/chaos -v -timeout 2h -soak 1h            one new seed after the other
 func TestChaos(t *testing.T) {
-	seeds := []uint64{1, rand.Uint64N(1_000_000)}
+	seeds := []uint64{fixed, rand.Uint64N(1_000_000)}
 	if *seed != 0 {
 		seeds = []uint64{*seed}
 	}
@@ -67,10 +70,9 @@ func TestChaos(t *testing.T) {
 // red shows that what finds nothing in the other rounds finds what is wrong. It is
 // the last one: who knows what its workers leave behind.
 func (g *ground) red(t *testing.T) {
-	const seed = 1
 	d := g.d
 	d.Binary, d.Env = faulty(t), []string{"USERSYNC_FAULTS=commit-unsettled"}
-	r := g.round(t, d, seed, 3000, 10*time.Second, true)
+	r := g.round(t, d, fixed, 3000, 10*time.Second, true)
 	if r.found[ledger.Unsettled] == 0 {
 		t.Errorf("workers that commit what they have read: not %q, only %v", ledger.Unsettled, r.found)
 	}
@@ -124,7 +126,7 @@ func newGround(t *testing.T) *ground {
 	c["kafka.session_timeout"] = "10s"
 	c["kafka.rebalance_timeout"] = "15s"
 	c["shutdown.drain_timeout"] = "6s"
-	c["retry.confirm_after"] = "15s"
+	c["retry.confirm_after"] = doubt.String()
 	c["retry.max_interval"] = "2s" // each failed user is tried again between two faults
 	c["retry.give_up_after"] = "25s"
 	c["dead_letters.settle"] = "1s"

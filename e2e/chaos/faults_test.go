@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"usersync/e2e/connect"
@@ -20,7 +21,8 @@ type track struct {
 	now    *fault        // the one under way
 	until  time.Duration // since the round began
 	end    func()
-	busy   bool // with something slow, beside the loop
+	busy   bool      // with something slow, beside the loop
+	ended  time.Time // when the last one had
 }
 
 // done is the end of something beside the loop: of something slow in a track, or of
@@ -64,20 +66,23 @@ func (r *round) advance(t *track, now time.Duration, calm bool) {
 			return // it has ended when that has
 		}
 		r.recovering(t.now.Kind)
-		t.now = nil
+		t.now, t.ended = nil, time.Now()
 	case !calm && len(t.faults) > 0 && now >= t.faults[0].At:
 		f := t.faults[0]
+		if !r.begin(t, f) {
+			return // it waits for somebody to hit
+		}
 		t.now, t.until, t.faults = &f, now+f.For, t.faults[1:]
 		r.report.Faults[f.Kind]++
-		r.begin(t, f)
 	}
 }
 
-// begin begins a fault. What it leaves to be undone is the track's end.
-func (r *round) begin(t *track, f fault) {
+// begin begins a fault. What it leaves to be undone is the track's end. It reports
+// false, and has done nothing, if there is nobody whom the fault could hit.
+func (r *round) begin(t *track, f fault) bool {
 	switch t.name {
 	case workersTrack:
-		r.beginWorker(t, f)
+		return r.beginWorker(t, f)
 	case brokersTrack:
 		r.beginBroker(t, f)
 	case connectTrack:
@@ -88,20 +93,27 @@ func (r *round) begin(t *track, f fault) {
 		}
 		t.end = func() { r.slowly(t, r.p.Connect.Restart) }
 	case linksTrack:
-		r.beginLink(t, f)
+		return r.beginLink(t, f)
 	default:
 		r.beginVendor(t, f)
 	}
+	return true
 }
 
-func (r *round) beginWorker(t *track, f fault) {
+func (r *round) beginWorker(t *track, f fault) bool {
 	if f.Kind == scale {
-		r.scale(1 + f.Pick%slots)
-		return
+		now := 0
+		for _, s := range r.slots {
+			if s.wanted {
+				now++
+			}
+		}
+		r.scale(other(now-1, slots, f.Pick) + 1)
+		return true
 	}
 	s := r.pick(f)
 	if s == nil {
-		return
+		return false
 	}
 	switch f.Kind {
 	case kill:
@@ -120,6 +132,16 @@ func (r *round) beginWorker(t *track, f fault) {
 			}
 		}
 	}
+	return true
+}
+
+// other is one of the first n numbers, but not this one.
+func other(than, n, pick int) int { return (than + 1 + pick%(n-1)) % n }
+
+// otherBroker is one that is not this one.
+func (r *round) otherBroker(than int32, f fault) int32 {
+	nodes := r.p.Cluster.Nodes()
+	return nodes[other(slices.Index(nodes, than), len(nodes), int(10*f.Size))]
 }
 
 func (r *round) beginBroker(t *track, f fault) {
@@ -154,19 +176,29 @@ func (r *round) beginBroker(t *track, f fault) {
 		}
 	case moveLeader:
 		r.slowly(t, func(ctx context.Context) error {
-			return k.MoveLeader(ctx, connect.Topic, int32(f.Pick%partitions), k.Nodes()[int(10*f.Size)%3])
+			partition := int32(f.Pick % partitions)
+			leader, err := k.Leader(ctx, connect.Topic, partition)
+			if err != nil {
+				return err
+			}
+			return k.MoveLeader(ctx, connect.Topic, partition, r.otherBroker(leader, f))
 		})
 	case moveCoordinator:
 		r.slowly(t, func(ctx context.Context) error {
-			return k.MoveCoordinator(ctx, r.d.Group(vendors.Destinations[f.Pick%2]), k.Nodes()[int(10*f.Size)%3])
+			group := r.d.Group(vendors.Destinations[f.Pick%2])
+			coordinator, err := k.Coordinator(ctx, group)
+			if err != nil {
+				return err
+			}
+			return k.MoveCoordinator(ctx, group, r.otherBroker(coordinator, f))
 		})
 	}
 }
 
-func (r *round) beginLink(t *track, f fault) {
+func (r *round) beginLink(t *track, f fault) bool {
 	s := r.pick(f)
 	if s == nil {
-		return
+		return false
 	}
 	var hit []*links.Link
 	switch f.Kind {
@@ -201,6 +233,7 @@ func (r *round) beginLink(t *track, f fault) {
 			}
 		}
 	}
+	return true
 }
 
 func (r *round) beginVendor(t *track, f fault) {

@@ -161,7 +161,8 @@ func plan(seed uint64, length time.Duration) []fault {
 	return all
 }
 
-// TestPlan: a seed says all, and no fault is left out of an hour.
+// TestPlan: a seed says all, no fault is left out of an hour, and no kind of fault out
+// of the schedule that always runs.
 func TestPlan(t *testing.T) {
 	if slices.Equal(plan(1, 2*time.Minute), plan(2, 2*time.Minute)) {
 		t.Error("two seeds have the same schedule")
@@ -177,6 +178,12 @@ func TestPlan(t *testing.T) {
 			}
 		}
 	}
+	always := plan(fixed, length)
+	for k := range lengths {
+		if !slices.ContainsFunc(always, func(f fault) bool { return f.Kind == k }) {
+			t.Errorf("seed %d never has %q in %v: choose another", fixed, k, length)
+		}
+	}
 	until := map[string]time.Duration{}
 	for _, f := range hour {
 		if f.At < until[f.Track] || f.At+f.For > time.Hour {
@@ -188,6 +195,21 @@ func TestPlan(t *testing.T) {
 	for _, f := range short {
 		if !slices.Contains(hour, f) {
 			t.Errorf("%v: not so in an hour", f)
+		}
+	}
+}
+
+// TestOther: what is to change something never chooses what is there already.
+func TestOther(t *testing.T) {
+	for n := 2; n <= slots; n++ {
+		for than := range n {
+			chosen := map[int]bool{}
+			for pick := range 10 {
+				chosen[other(than, n, pick)] = true
+			}
+			if chosen[than] || len(chosen) != n-1 {
+				t.Errorf("of %d, other than %d: %v", n, than, chosen)
+			}
 		}
 	}
 }

@@ -25,20 +25,23 @@ type probes struct {
 	isolation ledger.Isolation
 	privacy   ledger.Privacy
 	held      map[string]time.Time // by destination: when a worker last held it
+	fed       map[string]int       // by probe: samples in which it could have found something
 }
 
 func newProbes() probes {
 	return probes{
-		// A session, 15 s to join and read, and the longest that a worker is cut off.
-		stall: ledger.Stall{Limit: 40 * time.Second},
+		// A session, 15 s to join and read, the longest that a worker is cut off, and a
+		// machine that is busy.
+		stall: ledger.Stall{Limit: 60 * time.Second},
 		// The longest doubt, and another one if the call that should end it is lost too.
-		// A new owner begins its predecessor's anew, see watchLag.
+		// A new owner's wait for its predecessor does not count, see watchLag.
 		lag: ledger.Lag{Limit: 60 * time.Second},
 		// Two windows and what was fetched for them, and 96 MiB for everything else.
 		memory:    ledger.Memory{Limit: 256 << 20},
 		isolation: ledger.Isolation{Limit: soloFor - 2*time.Second},
 		privacy:   ledger.Privacy{Planted: []string{marker, secret}},
 		held:      map[string]time.Time{},
+		fed:       map[string]int{},
 	}
 }
 
@@ -46,27 +49,43 @@ func newProbes() probes {
 func (r *round) sampled(s sample) {
 	r.private("metrics of "+s.Name, s.metrics)
 	sum := func(name string, labels ...string) float64 {
-		v, _, err := worker.Sum(s.metrics, name, labels...)
+		v, series, err := worker.Sum(s.metrics, name, labels...)
 		if err != nil {
 			r.t.Fatal(err)
+		}
+		if series == 0 && s.ready {
+			r.t.Fatalf("seed %d: %s is ready and has no metric %s with %v", r.seed, s.Name, name, labels)
 		}
 		return v
 	}
 	if rss := resident(s.metrics); rss > 0 {
+		r.probes.fed["memory"]++
 		r.report.PeakRSS = max(r.report.PeakRSS, rss)
 		r.find(r.probes.memory.Check(s.at, s.Name, "", rss)...)
 	}
 	for _, d := range vendors.Destinations {
 		of := label("destination", d)
-		held := sum("lane_state", of, label("reason", "running")) == 0
-		if held {
+		flows := 0.0
+		for _, state := range []string{"running", "latched", "unmapped"} {
+			flows += sum("lane_state", of, label("reason", state))
+		}
+		if flows == 0 {
 			r.probes.held[d] = s.at
 		}
-		r.find(r.probes.stall.Add(ledger.Work{
-			At: s.at, Worker: s.Name, Destination: d, Held: held || !s.frozen.IsZero() || !s.told.IsZero(),
-			Waiting: int64(sum("consumer_lag_records", of)),
+		// A worker with fewer partitions than there are workers has none of this one.
+		lag, _, err := worker.Sum(s.metrics, "consumer_lag_records", of)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		w := ledger.Work{
+			At: s.at, Worker: s.Name, Destination: d, Held: flows == 0 || !s.frozen.IsZero() || !s.told.IsZero(),
+			Waiting: int64(lag),
 			Settled: int64(sum("deliveries_total", of) - sum("deliveries_total", of, label("outcome", "dropped"))),
-		})...)
+		}
+		if !w.Held && w.Waiting > 0 {
+			r.probes.fed["stall"]++
+		}
+		r.find(r.probes.stall.Add(w)...)
 		r.isolated(s, d, sum("oldest_pending_event_timestamp_seconds", of))
 	}
 }
@@ -74,34 +93,65 @@ func (r *round) sampled(s sample) {
 // isolated looks at one vendor while the other one alone is down.
 func (r *round) isolated(s sample, destination string, oldest float64) {
 	at := s.at.Sub(r.began)
-	if r.began.IsZero() || at < soloAt || at > soloAt+soloFor || oldest == 0 {
+	if r.began.IsZero() || at < soloAt || at > soloAt+soloFor || !s.ready {
 		return
 	}
 	broken := solo(r.seed)
 	if destination == broken {
 		return
 	}
-	age := s.at.Sub(time.UnixMilli(int64(1000 * oldest)))
+	r.probes.fed["isolation"]++
+	if oldest == 0 {
+		return // nothing waits
+	}
+	// What it waited for before has to do with late calls of its own.
+	age := min(at-soloAt, s.at.Sub(time.UnixMilli(int64(1000*oldest))))
 	r.report.Oldest = max(r.report.Oldest, age.Seconds())
 	r.find(r.probes.isolation.Check(s.at, broken, destination, age)...)
 }
 
-// watchLag looks whether commits follow what is settled. It waits anew whenever a
-// partition may have a new owner: that one has to wait for calls of the last, and
-// where owners follow each other more quickly than that, nobody may commit.
+// doubt is the workers' retry.confirm_after.
+const doubt = 15 * time.Second
+
+// watchLag looks whether commits follow what is settled. Time after partitions may
+// have got new owners does not count: these have to wait for calls of the last ones,
+// and where owners follow each other more quickly than that, nobody may commit.
 func (r *round) watchLag(now time.Time) {
 	for _, d := range vendors.Destinations {
 		for _, tp := range r.books.Partitions() {
-			r.find(r.probes.lag.Add(ledger.Progress{
+			p := ledger.Progress{
 				At: now, Destination: d, Partition: fmt.Sprint(tp),
 				Committed: r.books.Committed(d, tp), Settled: r.books.Settled(d, tp),
-				Held: now.Sub(r.probes.held[d]) < 2*time.Second || now.Sub(r.books.regrouped[d]) < 2*time.Second,
-			})...)
+				Held: now.Sub(r.probes.held[d]) < 2*time.Second || now.Sub(r.books.regrouped[d]) < doubt,
+			}
+			if !p.Held {
+				r.probes.fed["lag"]++
+			}
+			r.find(r.probes.lag.Add(p)...)
 		}
 	}
 }
 
-func (r *round) private(where, text string) { r.find(r.probes.privacy.Scan(where, text)...) }
+// checkFed fails the round if a probe has found nothing since it was never shown
+// anything, such as a metric of another name.
+func (r *round) checkFed() {
+	least := map[string]int{"memory": 10, "stall": 1, "lag": partitions, "private": 10}
+	if r.length > soloAt+soloFor {
+		least["isolation"] = 3
+	}
+	for probe, n := range least {
+		if got := r.probes.fed[probe]; got < n {
+			r.t.Errorf("seed %d: only %d samples for the probe of %s, want %d", r.seed, got, probe, n)
+		}
+	}
+}
+
+func (r *round) private(where, text string) {
+	if text != "" {
+		r.probes.fed["private"]++
+	}
+	r.find(r.probes.privacy.Scan(where, text)...)
+}
 
 // resident is a process's memory by its metrics.
 func resident(metrics string) int64 {

@@ -105,16 +105,17 @@ func (r *round) run(load *load) {
 	if r.broken {
 		return
 	}
-	r.books.regression.End()
+	r.books.end(func(f ledger.Finding) { r.find(f) })
 	r.compare(load.db)
 	r.checkLetters()
+	r.checkFed()
 }
 
 // prepare makes everything as it is when nothing is wrong.
 func (r *round) prepare() {
 	r.done, r.samples = make(chan done, len(tracks)+1), make(chan sample) // an end is told even if nobody listens any more
 	r.found, r.took, r.rotations = map[ledger.Name]int{}, map[kind][]time.Duration{}, map[string]int{}
-	r.books = newBooks(r.topic, func(f ledger.Finding) { r.find(f) }, r.repeated)
+	r.books = newBooks(r.topic, r.callers(), func(f ledger.Finding) { r.find(f) }, r.repeated)
 	r.report = report{
 		Seed: r.seed, Calls: map[string]int{}, Faults: map[kind]int{}, Findings: map[string]int{},
 		Recovery: map[kind]quantiles{}, Letters: map[string]int{},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -21,8 +22,9 @@ const slots = 4
 // slot is the place of a worker, with ways of its own to Kafka.
 type slot struct {
 	number int
-	wanted bool // there is to be a worker
-	held   bool // but not now: the last one was ended by a fault that goes on
+	wanted bool      // there is to be a worker
+	held   bool      // but not now: the last one was ended by a fault that goes on
+	after  time.Time // and not before this
 	*member
 }
 
@@ -40,6 +42,7 @@ type member struct {
 type sample struct {
 	*member
 	at      time.Time
+	ready   bool // so it owns partitions, and shows all there is
 	metrics string
 }
 
@@ -67,7 +70,7 @@ func (r *round) pick(f fault) *slot {
 func (r *round) tend(now time.Time) {
 	for _, s := range r.slots {
 		if s.member == nil {
-			if s.wanted && !s.held {
+			if s.wanted && !s.held && now.After(s.after) {
 				r.launch(s)
 			}
 			continue
@@ -82,6 +85,11 @@ func (r *round) tend(now time.Time) {
 			r.read(s.member, false)
 		}
 		switch {
+		case ended && s.told.IsZero() && s.read == 0 && r.kafkaTroubled(now):
+			// It may not join before Kafka has answered its first questions. Who runs it
+			// starts it again.
+			r.leave(s, ledger.Killed, now)
+			s.after = now.Add(2 * time.Second)
 		case ended && s.told.IsZero():
 			r.t.Fatalf("seed %d: %s has ended by itself:\n%s", r.seed, s.Name, s.Last())
 		case ended:
@@ -97,9 +105,25 @@ func (r *round) tend(now time.Time) {
 	}
 }
 
+// kafkaTroubled reports whether workers may not reach Kafka, or could not a moment ago.
+func (r *round) kafkaTroubled(now time.Time) bool {
+	for _, t := range r.tracks {
+		if t.name != brokersTrack && t.name != linksTrack {
+			continue
+		}
+		if t.now != nil || t.busy || now.Sub(t.ended) < connecting {
+			return true
+		}
+	}
+	return false
+}
+
+// callers is what the names of the round's workers begin with.
+func (r *round) callers() string { return fmt.Sprintf("w%d-", r.number) }
+
 func (r *round) launch(s *slot) {
 	r.launched++
-	name := fmt.Sprintf("w%d-%d", r.number, r.launched)
+	name := fmt.Sprintf("%s%d", r.callers(), r.launched)
 	toVendors, config := r.d.Links(r.t, name)
 	config["kafka.brokers"] = r.p.Cluster.Via(s.number)
 	m := &member{vendors: toVendors}
@@ -115,13 +139,17 @@ func (r *round) launch(s *slot) {
 				return
 			}
 			ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
-			_, body, err := m.Ask(ctx, "/metrics")
+			status, _, err := m.Ask(ctx, "/readyz")
+			body := ""
+			if err == nil {
+				_, body, err = m.Ask(ctx, "/metrics")
+			}
 			cancel()
 			if err != nil {
 				continue // frozen, busy or gone
 			}
 			select {
-			case r.samples <- sample{m, time.Now(), body}:
+			case r.samples <- sample{m, time.Now(), status == http.StatusOK, body}:
 			case <-r.ctx.Done():
 				return
 			}
@@ -192,6 +220,10 @@ func (r *round) terminate(s *slot) {
 	r.books.tell(ledger.Terminated, s.Name, s.told)
 	s.Terminate()
 }
+
+// connecting is the longest that a worker asks before it gives up, and what a busy
+// machine needs to end it.
+const connecting = 30 * time.Second
 
 // stopping is how long the kernel may take to stop all threads of a process.
 const stopping = 20 * time.Millisecond
