@@ -141,7 +141,7 @@ func (c *chaos) expireGroup(ctx context.Context, dest string, before bool) (join
 		return false
 	}
 	joining = res.Groups[0].State == "PreparingRebalance"
-	if res.Groups[0].State != "Stable" && !(joining && before) {
+	if res.Groups[0].State != "Stable" && (!joining || !before) {
 		return joining
 	}
 	for _, m := range res.Groups[0].Members {

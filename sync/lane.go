@@ -140,6 +140,7 @@ func (l *Lane) arrive(u *user, p *pending) {
 			l.enqueue(u)
 		case unmapped:
 			l.enqueue(u)
+		default: // it keeps its turn
 		}
 	default:
 		u.next = p

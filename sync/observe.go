@@ -59,6 +59,7 @@ func (l *Lane) Forget(at Position) {
 		case writing:
 			u.letter.dropped = true
 			continue
+		default: // nothing of it is under way
 		}
 		l.abandon(u)
 		l.forget(u)

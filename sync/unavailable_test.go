@@ -16,12 +16,7 @@ func TestUnavailableIsFilledIn(t *testing.T) {
 			w.row("u", "v1", "new")
 		}, "u=v2,new"},
 		"it failed": {func(w *world) {
-			w.answer = func(c *Call) reply {
-				if string(c.Payload.Body) == "v1,new" {
-					return fails(down)
-				}
-				return okay()
-			}
+			w.answer = failsAt("v1,new")
 			w.row("u", "v1", "new")
 			w.run(100 * time.Millisecond)
 		}, "u=v2,new"},
@@ -49,12 +44,7 @@ func TestUnavailableIsFilledIn(t *testing.T) {
 			w.write("u", nil)
 		}, "u=v2"},
 		"it failed, and was deleted meanwhile": {func(w *world) {
-			w.answer = func(c *Call) reply {
-				if string(c.Payload.Body) == "v1,old" {
-					return fails(down)
-				}
-				return okay()
-			}
+			w.answer = failsAt("v1,old")
 			w.row("u", "v1", "old")
 			w.turn()
 			w.write("u", nil)
@@ -74,6 +64,16 @@ func TestUnavailableIsFilledIn(t *testing.T) {
 			}
 			w.settled(t)
 		})
+	}
+}
+
+// failsAt answers all but one payload with success.
+func failsAt(body string) func(*Call) reply {
+	return func(c *Call) reply {
+		if string(c.Payload.Body) == body {
+			return fails(down)
+		}
+		return okay()
 	}
 }
 

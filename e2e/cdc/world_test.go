@@ -102,9 +102,9 @@ func (w *world) setup(c *cast) { w.t.Helper(); w.play(c, c.setup) }
 
 func (w *world) change(c *cast) {
 	w.t.Helper()
-	w.play(c, c.example.change)
+	w.play(c, c.change)
 	if c.table.identity == "default" {
-		for n, field := range c.example.untold {
+		for n, field := range c.untold {
 			w.untold[c.all[n-1]] = field
 		}
 	}
@@ -206,13 +206,13 @@ func (w *world) check(after string) {
 	written := w.written()
 	for _, r := range w.readers {
 		for _, destination := range worker.Destinations {
-			w.compare(after, r, destination, rows, written)
+			w.compare(after, r, destination, written)
 		}
 	}
 }
 
 // compare reports what is wrong at one vendor.
-func (w *world) compare(after string, r *reader, destination string, rows map[string]map[string]map[string]any, written map[string]bool) {
+func (w *world) compare(after string, r *reader, destination string, written map[string]bool) {
 	w.t.Helper()
 	users := r.deployment.Vendors.Users(destination)
 	var wrong []string

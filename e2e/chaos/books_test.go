@@ -307,6 +307,7 @@ func (b *books) note(e trace.Event) {
 			return
 		}
 		e = s.Event
+	default: // the ledger's and the probes'
 	}
 	b.Note(e)
 	b.regression.Note(e)

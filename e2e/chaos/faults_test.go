@@ -192,6 +192,8 @@ func (r *round) beginBroker(t *track, f fault) {
 			}
 			return k.MoveCoordinator(ctx, group, r.otherBroker(coordinator, f))
 		})
+	default:
+		r.t.Fatalf("no fault of a broker: %v", f.Kind)
 	}
 }
 
@@ -224,6 +226,8 @@ func (r *round) beginLink(t *track, f fault) bool {
 			l.Slow(latency, latency/2)
 		case resetKafka:
 			l.Reset()
+		default:
+			r.t.Fatalf("no fault of a link: %v", f.Kind)
 		}
 	}
 	t.end = func() {

@@ -87,18 +87,18 @@ func (r *round) run(load *load) {
 	r.ctx = ctx
 	r.prepare()
 	defer r.end()
-	r.await(quietLimit, "what was there before is delivered", r.behind)
+	r.await("what was there before is delivered", r.behind)
 
 	stop := r.start(load)
-	r.await(quietLimit, "the load is written", func() string {
+	r.await("the load is written", func() string {
 		if n := r.written.Load(); time.Since(r.began) < r.length || n < int64(r.changes) {
 			return fmt.Sprintf("%d changes", n)
 		}
 		return ""
 	})
 	r.calming = true
-	r.await(slowLimit, "every fault has ended", r.active)
-	r.await(quietLimit, "the dead letters are those of poison", r.unjudged)
+	r.await("every fault has ended", r.active)
+	r.await("the dead letters are those of poison", r.unjudged)
 	stop()
 	r.finish(load.db)
 
@@ -160,13 +160,13 @@ func (r *round) finish(db *pgxpool.Pool) {
 	if err := last(r.ctx, db, name); err != nil {
 		r.t.Fatal(err)
 	}
-	r.await(quietLimit, "the topic is complete", func() string {
+	r.await("the topic is complete", func() string {
 		return r.topic.without(name, r.before)
 	})
-	r.await(quietLimit, "everything is committed", r.behind)
+	r.await("everything is committed", r.behind)
 	r.report.Quiet = time.Since(quiet).Seconds()
 	r.scale(0)
-	r.await(slowLimit, "the workers have left", func() string {
+	r.await("the workers have left", func() string {
 		for _, s := range r.slots {
 			if s.member != nil {
 				return s.Name
@@ -174,7 +174,7 @@ func (r *round) finish(db *pgxpool.Pool) {
 		}
 		return ""
 	})
-	r.await(slowLimit, "the trace is complete", func() string {
+	r.await("the trace is complete", func() string {
 		if n := len(r.books.events); n > 0 {
 			return fmt.Sprintf("%d sources", n)
 		}
@@ -183,8 +183,8 @@ func (r *round) finish(db *pgxpool.Pool) {
 }
 
 // await lets the loop turn until still returns "". What it waits for may take long on
-// a machine that is busy, but still may not say the same for longer than limit.
-func (r *round) await(limit time.Duration, what string, still func() string) {
+// a machine that is busy, but still may not say the same for longer than quietLimit.
+func (r *round) await(what string, still func() string) {
 	r.t.Helper()
 	said, since := "", time.Now()
 	for tick := time.Tick(turns); ; {
@@ -200,8 +200,8 @@ func (r *round) await(limit time.Duration, what string, still func() string) {
 				return
 			case says != said:
 				said, since = says, now
-			case now.Sub(since) > limit:
-				r.t.Fatalf("seed %d: not yet %s, and no progress for %v: %s", r.seed, what, limit, says)
+			case now.Sub(since) > quietLimit:
+				r.t.Fatalf("seed %d: not yet %s, and no progress for %v: %s", r.seed, what, quietLimit, says)
 			}
 		}
 	}
