@@ -144,7 +144,7 @@ func TestLongOutage(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
 		w := b.start()
 		b.hot()
-		minutes := full(30, 5)
+		minutes := full(30, 3)
 		b.hap.SetRules(vendortest.Rule{Latency: 20 * time.Millisecond}, vendortest.Rule{Name: "down", Status: 503, For: time.Duration(minutes) * time.Minute})
 		users := numbers(1, 1000)
 		var early, late uint64
@@ -197,8 +197,9 @@ func TestOneBadNode(t *testing.T) {
 			inBubble(t, 2, func(b *bubble) {
 				b.start()
 				b.hot()
-				b.both(vendortest.Rule{Name: "bad node", Probability: .25, Status: 400, Code: "40002", Field: "107", For: time.Hour})
-				for i := range int(time.Hour / each) {
+				length := time.Duration(full(60, 30)) * time.Minute
+				b.both(vendortest.Rule{Name: "bad node", Probability: .25, Status: 400, Code: "40002", Field: "107", For: length})
+				for i := range int(length / each) {
 					b.write(strconv.Itoa(i%500), name(i))
 					time.Sleep(each)
 				}
