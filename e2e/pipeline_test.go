@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -129,61 +128,16 @@ func (a *app) change(n int) {
 	}
 }
 
-// row is a row of the table; NULL is "".
-type row struct{ id, fullName, firstName, lastName, email, phone, username, avatar, language, bio string }
-
 // table returns all rows.
-func (a *app) table() []row {
+func (a *app) table() []pipeline.Row {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), worker.Limit)
 	defer cancel()
-	found, err := a.p.Postgres.DB.Query(ctx, `select id::text, coalesce(full_name, ''), coalesce(first_name, ''),
-		coalesce(last_name, ''), coalesce(email, ''), coalesce(phone, ''), coalesce(username, ''),
-		coalesce(avatar_url, ''), coalesce(language, ''), coalesce(bio, '') from users`)
+	rows, err := pipeline.Rows(ctx, a.p.Postgres.DB)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	defer found.Close()
-	var all []row
-	for found.Next() {
-		var r row
-		err := found.Scan(&r.id, &r.fullName, &r.firstName, &r.lastName, &r.email, &r.phone, &r.username, &r.avatar, &r.language, &r.bio)
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		all = append(all, r)
-	}
-	if err := found.Err(); err != nil {
-		a.t.Fatal(err)
-	}
-	return all
-}
-
-// sent returns what a destination must hold of a row, by docs/mapping.md and by
-// nothing that the worker uses for it.
-func (r *row) sent(destination string) map[string]any {
-	name := r.fullName
-	if name == "" {
-		name = r.firstName + " " + r.lastName
-	}
-	name = strings.Join(strings.Fields(name), " ")
-	box, host, _ := strings.Cut(r.email, "@")
-	email := ""
-	if host != "" {
-		email = box + "@" + strings.ToLower(host)
-	}
-	phone := strings.NewReplacer("+", "", " ", "", "-", "").Replace(r.phone)
-	if destination == worker.TapTalk {
-		return map[string]any{
-			"xcUserID": r.id, "fullName": name, "email": email, "phone": phone, "username": r.username,
-			"photoThumbnailURL": r.avatar, "photoFullsizeURL": r.avatar,
-		}
-	}
-	language, _, _ := strings.Cut(strings.ReplaceAll(r.language, "_", "-"), "-")
-	return map[string]any{
-		"auth_id": r.id, "name": name, "email": email, "mobile_no": phone, "language_code": language,
-		"custom_data": map[string]any{"bio": strings.TrimSpace(r.bio)},
-	}
+	return rows
 }
 
 // wrong returns the first user found that a vendor does not hold as the table does,
@@ -194,9 +148,9 @@ func (a *app) wrong(d *worker.Deployment) string {
 	for _, destination := range worker.Destinations {
 		held := d.Vendors.Users(destination)
 		for _, r := range rows {
-			got, want := held[r.id], r.sent(destination)
+			got, want := held[r.ID], r.Sent(destination)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
-				return fmt.Sprintf("%s: user %s is\n%v, want\n%v", destination, r.id, got, want)
+				return fmt.Sprintf("%s: user %s is\n%v, want\n%v", destination, r.ID, got, want)
 			}
 		}
 	}
@@ -209,7 +163,7 @@ func (a *app) alone(d *worker.Deployment) {
 	a.t.Helper()
 	known := maps.Clone(a.deleted)
 	for _, r := range a.table() {
-		known[r.id] = true
+		known[r.ID] = true
 	}
 	for _, destination := range worker.Destinations {
 		for id := range d.Vendors.Users(destination) {

@@ -56,11 +56,9 @@ func (l *Lane) inherit(u *user, p *pending, until time.Time) {
 	if p.change.Op == Delete {
 		return
 	}
-	payload, _, err := l.cfg.Mapper.Payload(&p.change)
-	switch {
-	case p.change.incomplete():
+	if p.change.incomplete() {
 		p.doubt = l.addDoubt(u, nil, until)
-	case err == nil:
+	} else if payload, _, err := l.cfg.Mapper.Payload(&p.change); err == nil {
 		p.doubt = l.addDoubt(u, payload.Body, until)
 	}
 }

@@ -128,13 +128,7 @@ func (n *node) Log() string { return n.process.Stdout() }
 // Stop ends the broker with SIGTERM, so that it hands over and flushes what it
 // has, and returns when it is gone.
 func (n *node) Stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, stopLimit, fmt.Errorf("still there after %v", stopLimit))
-	defer cancel()
-	if err := n.process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	_, err := n.process.Wait(ctx)
-	return err
+	return n.process.End(ctx, syscall.SIGTERM, stopLimit)
 }
 
 // Kill ends the broker with SIGKILL and returns when it is gone.

@@ -209,43 +209,5 @@ func email(id int) string { return "User" + strconv.Itoa(id) + "." + marker + "@
 
 func phone(random *rand.Rand) string { return fmt.Sprintf("+62 811-%07d", random.IntN(10_000_000)) }
 
-// row is a row of the table; NULL is "".
-type row struct{ id, fullName, email, phone, username, avatar, language, bio string }
-
-// table returns all rows.
-func table(ctx context.Context, db *pgxpool.Pool) ([]row, error) {
-	found, err := db.Query(ctx, `select id::text, coalesce(full_name, ''), coalesce(email, ''), coalesce(phone, ''),
-		coalesce(username, ''), coalesce(avatar_url, ''), coalesce(language, ''), coalesce(bio, '') from users`)
-	if err != nil {
-		return nil, fmt.Errorf("read the table: %w", err)
-	}
-	return pgx.CollectRows(found, func(r pgx.CollectableRow) (v row, err error) {
-		return v, r.Scan(&v.id, &v.fullName, &v.email, &v.phone, &v.username, &v.avatar, &v.language, &v.bio)
-	})
-}
-
-// sent returns what a destination must hold of a row, by docs/mapping.md and by
-// nothing that the worker uses for it.
-func (r *row) sent(destination string) map[string]any {
-	name := words(r.fullName)
-	box, host, _ := strings.Cut(r.email, "@")
-	address := ""
-	if host != "" {
-		address = box + "@" + strings.ToLower(host)
-	}
-	number := strings.NewReplacer("+", "", " ", "", "-", "").Replace(r.phone)
-	if destination == vendors.TapTalk {
-		return map[string]any{
-			"xcUserID": r.id, "fullName": name, "email": address, "phone": number, "username": r.username,
-			"photoThumbnailURL": r.avatar, "photoFullsizeURL": r.avatar,
-		}
-	}
-	language, _, _ := strings.Cut(strings.ReplaceAll(r.language, "_", "-"), "-")
-	return map[string]any{
-		"auth_id": r.id, "name": name, "email": address, "mobile_no": number, "language_code": language,
-		"custom_data": map[string]any{"bio": strings.TrimSpace(r.bio)},
-	}
-}
-
 // words is a text with single blanks.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }

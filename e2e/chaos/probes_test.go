@@ -171,7 +171,7 @@ func label(name, value string) string { return fmt.Sprintf("%s=%q", name, value)
 func (r *round) compare(db *pgxpool.Pool) {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	rows, err := table(ctx, db)
+	rows, err := pipeline.Rows(ctx, db)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -187,11 +187,11 @@ func (r *round) compare(db *pgxpool.Pool) {
 			}
 		}
 		for _, row := range rows {
-			if row.email == poison(d) {
+			if row.Email == poison(d) {
 				excused++
 				continue
 			}
-			got, want := held[row.id], row.sent(d)
+			got, want := held[row.ID], row.Sent(d)
 			if reflect.DeepEqual(got, want) {
 				continue
 			}
@@ -199,7 +199,7 @@ func (r *round) compare(db *pgxpool.Pool) {
 				r.report.Lost++
 			}
 			if r.report.Wrong <= 5 {
-				r.t.Errorf("seed %d: G1: %s: user %s, %s in traces, is\n%v, want\n%v", r.seed, d, row.id, hashed(row.id), got, want)
+				r.t.Errorf("seed %d: G1: %s: user %s, %s in traces, is\n%v, want\n%v", r.seed, d, row.ID, hashed(row.ID), got, want)
 			}
 		}
 	}

@@ -162,13 +162,7 @@ func (w *Worker) Restart(ctx context.Context) error {
 // Stop ends the worker with SIGTERM, so that its connectors note where they are,
 // and returns when it is gone.
 func (w *Worker) Stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, stopLimit, fmt.Errorf("still there after %v", stopLimit))
-	defer cancel()
-	if err := w.process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	_, err := w.process.Wait(ctx)
-	return err
+	return w.process.End(ctx, syscall.SIGTERM, stopLimit)
 }
 
 // Kill ends the worker with SIGKILL and returns when it is gone: what its

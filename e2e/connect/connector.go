@@ -1,15 +1,14 @@
 package connect
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"time"
+
+	"usersync/e2e/internal/rest"
 )
 
 // Status says how a connector does. States are Connect's, such as RUNNING,
@@ -90,7 +89,7 @@ func (w *Worker) within(ctx context.Context, what string, f func(context.Context
 // connector.
 func (w *Worker) stopConnector(ctx context.Context, name string) (bool, error) {
 	err := w.put(ctx, "/connectors/"+name+"/stop", nil)
-	if e, ok := errors.AsType[*refusal](err); ok && e.status == http.StatusNotFound {
+	if e, ok := errors.AsType[*rest.Refusal](err); ok && e.Status == http.StatusNotFound {
 		return false, nil
 	}
 	if err != nil {
@@ -130,14 +129,6 @@ func (w *Worker) await(ctx context.Context, name string, done func(Status) bool)
 	return errors.Join(err, failed)
 }
 
-// refusal is an answer other than 2xx.
-type refusal struct {
-	status int
-	body   string
-}
-
-func (r *refusal) Error() string { return fmt.Sprintf("HTTP %d: %s", r.status, r.body) }
-
 // get asks the worker; the answer goes to out unless that is nil.
 func (w *Worker) get(ctx context.Context, path string, out any) error {
 	return w.call(ctx, http.MethodGet, path, nil, out)
@@ -148,7 +139,7 @@ func (w *Worker) put(ctx context.Context, path string, in any) error {
 	var last error
 	err := w.process.Ready(ctx, func(ctx context.Context) error {
 		last = w.call(ctx, http.MethodPut, path, in, nil)
-		if e, ok := errors.AsType[*refusal](last); ok && e.status != http.StatusConflict {
+		if e, ok := errors.AsType[*rest.Refusal](last); ok && e.Status != http.StatusConflict {
 			return nil
 		}
 		return last
@@ -160,34 +151,7 @@ func (w *Worker) put(ctx context.Context, path string, in any) error {
 }
 
 func (w *Worker) call(ctx context.Context, method, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	if in == nil {
-		body = nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, w.URL()+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode/100 != 2 {
-		return &refusal{resp.StatusCode, string(text)}
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(text, out)
+	return rest.Call(ctx, method, w.URL()+path, in, out)
 }

@@ -26,39 +26,24 @@ type Stall struct {
 	// partitions are handed on, and 15 s to join and read. Time in which the
 	// destination is held does not count.
 	Limit time.Duration
-	moved map[lane]*worked
-}
-
-// worked is when a worker last got something done, or got something to do.
-type worked struct {
-	Work
-	idle time.Duration // since then, as far as it counts
-	seen time.Time     // of the last sample
+	lanes map[lane]still
 }
 
 // Add takes a sample.
 func (s *Stall) Add(w Work) []Finding {
-	if s.moved == nil {
-		s.moved = map[lane]*worked{}
+	if s.lanes == nil {
+		s.lanes = map[lane]still{}
 	}
 	at := lane{w.Worker, w.Destination}
-	last := s.moved[at]
-	if last == nil || w.Waiting == 0 || last.Waiting == 0 || w.Settled != last.Settled {
-		s.moved[at] = &worked{Work: w, seen: w.At}
+	now, d, found := s.lanes[at].sample(w.At, w.Waiting > 0, w.Held, w.Settled, s.Limit)
+	s.lanes[at] = now
+	if !found {
 		return nil
 	}
-	if !w.Held {
-		last.idle += w.At.Sub(last.seen)
-	}
-	last.seen = w.At
-	if d := last.idle; d > s.Limit {
-		s.moved[at] = &worked{Work: w, seen: w.At} // once for each time
-		return []Finding{{
-			Name: Stalled, At: w.At, Destination: w.Destination, Worker: w.Worker,
-			Text: fmt.Sprintf("%d changes wait, and none was settled for %v", w.Waiting, d),
-		}}
-	}
-	return nil
+	return []Finding{{
+		Name: Stalled, At: w.At, Destination: w.Destination, Worker: w.Worker,
+		Text: fmt.Sprintf("%d changes wait, and none was settled for %v", w.Waiting, d),
+	}}
 }
 
 // Progress is how far a partition is, for a destination.
@@ -75,40 +60,49 @@ type Progress struct {
 type Lag struct {
 	// Limit is how long that may take: the longest doubt, and what it takes to
 	// confirm the user. Time in which the destination is held does not count.
-	Limit time.Duration
-	moved map[[2]string]*progressed
-}
-
-// progressed is when a partition was last committed further, or could be.
-type progressed struct {
-	Progress
-	behind time.Duration // since then, as far as it counts
-	seen   time.Time     // of the last sample
+	Limit      time.Duration
+	partitions map[[2]string]still
 }
 
 // Add takes a sample.
 func (l *Lag) Add(p Progress) []Finding {
-	if l.moved == nil {
-		l.moved = map[[2]string]*progressed{}
+	if l.partitions == nil {
+		l.partitions = map[[2]string]still{}
 	}
 	at := [2]string{p.Destination, p.Partition}
-	last := l.moved[at]
-	if last == nil || p.Committed >= p.Settled || last.Committed >= last.Settled || p.Committed != last.Committed {
-		l.moved[at] = &progressed{Progress: p, seen: p.At}
+	now, d, found := l.partitions[at].sample(p.At, p.Committed < p.Settled, p.Held, p.Committed, l.Limit)
+	l.partitions[at] = now
+	if !found {
 		return nil
 	}
-	if !p.Held {
-		last.behind += p.At.Sub(last.seen)
+	return []Finding{{
+		Name: Stagnant, At: p.At, Destination: p.Destination,
+		Text: fmt.Sprintf("%s stays committed up to %d for %v, and is settled up to %d", p.Partition, p.Committed, d, p.Settled),
+	}}
+}
+
+// still is what has something to do and does not move, as its samples say.
+type still struct {
+	waiting bool
+	done    int64
+	idle    time.Duration // since it moved last, or got something to do, as far as it counts
+	seen    time.Time     // of the last sample
+}
+
+// sample takes the next one and returns what is known then. It reports found, and for
+// how long, once for each time that nothing moved for longer than limit.
+func (s still) sample(at time.Time, waiting, held bool, done int64, limit time.Duration) (now still, idle time.Duration, found bool) {
+	if !waiting || !s.waiting || done != s.done {
+		return still{waiting: waiting, done: done, seen: at}, 0, false
 	}
-	last.seen = p.At
-	if d := last.behind; d > l.Limit {
-		l.moved[at] = &progressed{Progress: p, seen: p.At}
-		return []Finding{{
-			Name: Stagnant, At: p.At, Destination: p.Destination,
-			Text: fmt.Sprintf("%s stays committed up to %d for %v, and is settled up to %d", p.Partition, p.Committed, d, p.Settled),
-		}}
+	if !held {
+		s.idle += at.Sub(s.seen)
 	}
-	return nil
+	s.seen = at
+	if idle = s.idle; idle > limit {
+		s.idle, found = 0, true
+	}
+	return s, idle, found
 }
 
 // Drain finds a worker that took too long to stop, or has not stopped yet. Bound is

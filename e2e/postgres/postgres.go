@@ -173,22 +173,12 @@ func (s *Server) start(ctx context.Context) error {
 // Stop has the server end its sessions, write what it has and leave, and returns
 // when it is gone. It waits for a consumer of its log to confirm all of it.
 func (s *Server) Stop(ctx context.Context) error {
-	return s.end(ctx, syscall.SIGINT)
+	return s.process.End(ctx, syscall.SIGINT, stopLimit)
 }
 
 // Kill ends the server with SIGKILL and returns when it is gone. Its sessions notice
 // that a moment later and end; the next start recovers from its log.
 func (s *Server) Kill() { s.process.Kill() }
-
-func (s *Server) end(ctx context.Context, sig syscall.Signal) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, stopLimit, fmt.Errorf("still there after %v", stopLimit))
-	defer cancel()
-	if err := s.process.Signal(sig); err != nil {
-		return err
-	}
-	_, err := s.process.Wait(ctx)
-	return err
-}
 
 // Close ends the server, if it runs, and removes its data.
 func (s *Server) Close() {
@@ -197,7 +187,7 @@ func (s *Server) Close() {
 	}
 	if s.process != nil {
 		// SIGQUIT, since it waits for its children, who write to the directory.
-		_ = s.end(context.Background(), syscall.SIGQUIT) // fails when it has ended, or has to be killed
+		_ = s.process.End(context.Background(), syscall.SIGQUIT, stopLimit) // fails when it has ended, or has to be killed
 		s.process.Kill()
 	}
 	if s.dir != "" {

@@ -136,6 +136,18 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 	}
 }
 
+// End sends sig and returns when the process is gone, or with an error when it is
+// still there after limit.
+func (p *Process) End(ctx context.Context, sig syscall.Signal, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("still there after %v", limit))
+	defer cancel()
+	if err := p.Signal(sig); err != nil {
+		return err
+	}
+	_, err := p.Wait(ctx)
+	return err
+}
+
 // Kill ends the process with SIGKILL, whether it runs, is frozen or has ended,
 // and returns when it is gone.
 func (p *Process) Kill() {

@@ -1,10 +1,7 @@
 package vendors
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -12,6 +9,7 @@ import (
 	"time"
 
 	"usersync/e2e"
+	"usersync/e2e/internal/rest"
 	"usersync/e2e/process"
 )
 
@@ -63,38 +61,11 @@ func (v *Vendors) put(path string, in, out any) {
 	v.do(http.MethodPut, path, in, out)
 }
 
-// do sends in and reads the answer into out, unless that is nil. Numbers that go
-// into an any are json.Number.
 func (v *Vendors) do(method, path string, in, out any) {
 	v.t.Helper()
-	body, err := json.Marshal(in)
-	if err != nil {
-		v.t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(v.t.Context(), limit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, v.admin+path, bytes.NewReader(body))
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		v.t.Fatalf("the vendors: %v", err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		v.t.Fatalf("the vendors: %s %s: %v", method, path, err)
-	}
-	if resp.StatusCode >= 300 {
-		v.t.Fatalf("the vendors: %s %s: %s: %s", method, path, resp.Status, answer)
-	}
-	if out == nil {
-		return
-	}
-	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber()
-	if err := d.Decode(out); err != nil {
+	if err := rest.Call(ctx, method, v.admin+path, in, out); err != nil {
 		v.t.Fatalf("the vendors: %s %s: %v", method, path, err)
 	}
 }

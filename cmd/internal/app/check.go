@@ -29,12 +29,9 @@ func Connect(ctx context.Context, c *Config, w io.Writer) error {
 	if err := client.Probe(ctx); err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
-	if err := client.CheckAccess(ctx, c.Kafka.Topics, c.Kafka.DeadLetterTopic, c.groups()); err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	findings, err := consumer.Check(ctx, client, c.Kafka.Topics, c.Kafka.DeadLetterTopic)
+	findings, err := c.Kafka.inspect(ctx, client, c.groups())
 	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
+		return err
 	}
 	for _, f := range findings {
 		if _, err := fmt.Fprintln(w, f); err != nil {
@@ -46,4 +43,17 @@ func Connect(ctx context.Context, c *Config, w io.Writer) error {
 	}
 	_, err = fmt.Fprintln(w, "kafka: ok")
 	return err
+}
+
+// inspect finds out what is forbidden, which is an error, and what is not as it
+// should be with the topics.
+func (k Kafka) inspect(ctx context.Context, client *consumer.Client, groups []string) ([]consumer.Finding, error) {
+	if err := client.CheckAccess(ctx, k.Topics, k.DeadLetterTopic, groups); err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	findings, err := consumer.Check(ctx, client, k.Topics, k.DeadLetterTopic)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	return findings, nil
 }

@@ -213,12 +213,9 @@ func (w *worker) ask(ctx context.Context) error {
 		return err
 	}
 	k := w.config.Kafka
-	if err := client.CheckAccess(ctx, k.Topics, k.DeadLetterTopic, w.config.groups()); err != nil {
-		return fmt.Errorf("kafka: %w", err)
-	}
-	findings, err := consumer.Check(ctx, client, k.Topics, k.DeadLetterTopic)
+	findings, err := k.inspect(ctx, client, w.config.groups())
 	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
+		return err
 	}
 	for _, f := range findings {
 		if f.Severity == consumer.Error && f.Topic == k.DeadLetterTopic {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"usersync/e2e"
 	"usersync/e2e/connect"
 	"usersync/e2e/internal/loopback"
+	"usersync/e2e/internal/rest"
 	"usersync/e2e/pipeline"
 	"usersync/e2e/process"
 	"usersync/e2e/worker"
@@ -112,7 +112,7 @@ func (s *session) start(ctx context.Context, o options) error {
 func (s *session) configure(ctx context.Context, d *worker.Deployment, name, addr string) ([]string, error) {
 	// Ports of its own, so that the vendors know who called.
 	var urls map[string]string
-	if err := call(ctx, http.MethodPut, s.vendors.url+"/callers/"+name, &urls); err != nil {
+	if err := rest.Call(ctx, http.MethodPut, s.vendors.url+"/callers/"+name, nil, &urls); err != nil {
 		return nil, err
 	}
 	text, err := d.File(urls, worker.Config{"http.listen": addr})
@@ -145,35 +145,11 @@ func (s *session) launch(ctx context.Context, name, pkg, path string, args func(
 	w := &server{Process: p, name: name, url: "http://" + free[0]}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not ready within a minute"))
 	defer cancel()
-	if err := p.Ready(ctx, func(ctx context.Context) error { return call(ctx, http.MethodGet, w.url+path, nil) }); err != nil {
+	if err := p.Ready(ctx, func(ctx context.Context) error { return rest.Call(ctx, http.MethodGet, w.url+path, nil, nil) }); err != nil {
 		p.Kill()
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	return w, nil
-}
-
-// call makes a request and reads the answer into out, unless that is nil.
-func call(ctx context.Context, method, url string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("HTTP %d: %s", resp.StatusCode, text)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(text, out)
 }
 
 // introduce says where everything is, and what to try.

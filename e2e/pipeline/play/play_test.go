@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"usersync/e2e"
+	"usersync/e2e/internal/rest"
 	"usersync/e2e/worker"
 )
 
@@ -66,7 +67,7 @@ func TestPlay(t *testing.T) {
 		var both struct {
 			TapTalk, Haptik struct{ Current map[string]any }
 		}
-		if err := call(t.Context(), http.MethodGet, url, &both); err != nil {
+		if err := rest.Call(t.Context(), http.MethodGet, url, nil, &both); err != nil {
 			t.Fatal(err)
 		}
 		return both.TapTalk.Current["fullName"] == "Ada Lovelace" && both.Haptik.Current["name"] == "Ada Lovelace"
@@ -79,7 +80,7 @@ func TestPlay(t *testing.T) {
 	if _, err := os.Stat(out.find(`/\S*usersync-pipeline-\d+`)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("its directory: %v", err)
 	}
-	if err := call(t.Context(), http.MethodGet, url, nil); err == nil {
+	if err := rest.Call(t.Context(), http.MethodGet, url, nil, nil); err == nil {
 		t.Error("the vendors still answer")
 	}
 }
