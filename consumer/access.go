@@ -39,26 +39,27 @@ func denied(resource, name, operation string, err error) error {
 	return err
 }
 
-// CheckAccess finds out whether this user may do what the worker will do: read the
-// topics, write to the dead-letter topic, be a member of the groups. It changes
-// nothing. The error joins an *AccessError for everything that is forbidden; what
+// CheckAccess finds out whether this user may do what the worker will do: read some
+// topics, write to some, be a member of the groups. It changes nothing. The error joins an *AccessError for everything that is forbidden; what
 // cannot be asked now, such as a topic that does not exist yet, is passed over.
 //
 // Without it a missing rule for reading would show as a worker that is ready and
 // does nothing, and one for writing only with the first dead letter.
-func (c *Client) CheckAccess(ctx context.Context, topics []string, deadLetterTopic string, groups []string) error {
+func (c *Client) CheckAccess(ctx context.Context, read, write, groups []string) error {
 	var all []error
-	if err := denied("topic", deadLetterTopic, "Write", c.produceNothing(ctx, deadLetterTopic)); is[*AccessError](err) {
-		all = append(all, err)
+	for _, topic := range write {
+		if err := denied("topic", topic, "Write", c.produceNothing(ctx, topic)); is[*AccessError](err) {
+			all = append(all, err)
+		}
 	}
 	for i, group := range groups {
-		codes, err := c.commitNothing(ctx, group, topics)
+		codes, err := c.commitNothing(ctx, group, read)
 		if err = denied("group", group, "Read", err); is[*AccessError](err) {
 			all = append(all, err)
 		}
-		for _, topic := range topics {
+		for _, topic := range read {
 			switch code := codes[TopicPartition{Topic: topic}]; {
-			case code == kafka.GroupAuthorizationFailed && topic == topics[0]:
+			case code == kafka.GroupAuthorizationFailed && topic == read[0]:
 				all = append(all, denied("group", group, "Read", code))
 			case code == kafka.TopicAuthorizationFailed && i == 0:
 				all = append(all, denied("topic", topic, "Read", code))

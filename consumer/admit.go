@@ -28,7 +28,7 @@ type newcomer struct {
 func (g *generation) admit(ctx context.Context) bool {
 	var waiting []*newcomer
 	for _, p := range g.parts {
-		if p.aside() {
+		if p.newcomes() {
 			waiting = append(waiting, &newcomer{owned: p, listed: !p.unlisted, start: p.start})
 		}
 	}

@@ -35,10 +35,11 @@ func (g *generation) tryTake(ctx context.Context) error {
 	}
 	now := time.Now()
 	g.parts, g.byName = nil, map[TopicPartition]*owned{}
-	var begin []*owned // those without a commit
+	var begin []*owned   // those without a commit
+	var retries []*owned // they come last, and get what the others leave of the window
 	for topic, assigned := range g.gen.Assignments {
 		for _, a := range assigned {
-			p := &owned{TopicPartition: TopicPartition{topic, a.ID}}
+			p := &owned{TopicPartition: TopicPartition{topic, a.ID}, retry: topic == g.RetryTopic, sends: g.Sends}
 			c := committed[p.TopicPartition]
 			switch {
 			case c.Err != nil:
@@ -48,13 +49,27 @@ func (g *generation) tryTake(ctx context.Context) error {
 			default:
 				p.committed = -1
 				p.born = g.counts[topic]
-				p.added = addedLater(p.TopicPartition, committed)
+				p.added = !p.retry && addedLater(p.TopicPartition, committed)
 				begin = append(begin, p)
 			}
-			g.parts = append(g.parts, p)
+			if p.retry {
+				retries = append(retries, p)
+			} else {
+				g.parts = append(g.parts, p)
+			}
 			g.byName[p.TopicPartition] = p
 		}
 	}
+	g.parts = append(g.parts, retries...)
+	for _, p := range g.parts {
+		if !p.retry {
+			p.mate = g.byName[TopicPartition{g.RetryTopic, p.Partition}]
+			if p.mate != nil {
+				p.mate.sources = append(p.mate.sources, p)
+			}
+		}
+	}
+	g.separate()
 	g.begin(ctx, begin)
 	return ctx.Err()
 }
@@ -95,6 +110,7 @@ func (g *generation) begin(ctx context.Context, parts []*owned) {
 			start, err := g.startOf(ctx, p)
 			if err == nil {
 				p.start = start
+				p.inherited = note{End: start, Born: p.born, Drained: true}.String()
 				p.front.advance(start)
 				return
 			}
@@ -111,10 +127,11 @@ func (g *generation) begin(ctx context.Context, parts []*owned) {
 // startOf asks where a partition without a commit starts. One that was there when
 // the group began starts where the configuration says. One that was added later
 // starts at its first record, but not before its turn: the changes of its users up
-// to then are in the older partitions.
+// to then are in the older partitions. What is asked to be retried is, whenever it
+// was asked.
 func (g *generation) startOf(ctx context.Context, p *owned) (int64, error) {
 	at := kafka.FirstOffset
-	if !p.added && !g.StartFrom.IsZero() {
+	if !p.added && !p.retry && !g.StartFrom.IsZero() {
 		at = g.StartFrom.UnixMilli()
 	}
 	start, err := g.Client.ListOffsets(ctx, p.Topic, p.Partition, at)

@@ -16,6 +16,10 @@ import (
 // abortMarker is the type of the control record that ends an aborted transaction.
 const abortMarker = 0
 
+// logAppendTime is the attribute of a batch whose time is the broker's. kafka-go gives
+// the producer's all the same, until the cleaner writes the batch anew.
+const logAppendTime = 1 << 3
+
 // errUnknownBatch says that a fetch response holds a record batch of a kind that
 // this reader has no rule for: message formats from before Kafka 0.11.
 var errUnknownBatch = errors.New("unknown kind of record batch")
@@ -97,6 +101,7 @@ func (d *decoder) data(b *protocol.RecordBatch, drop bool) error {
 		if err != nil {
 			return err
 		}
+		rec.BrokerTime = b.Attributes&logAppendTime != 0
 		d.records = append(d.records, rec)
 		d.next = r.Offset + 1
 	}

@@ -27,7 +27,7 @@ func (b *bubble) writeShard(users []string, in func(i int) bool) {
 		records[i] = &kgo.Record{Partition: b.partitionOf(user), Key: []byte(keyOf(user)), Value: []byte(value)}
 	}
 	for i, c := range b.raw(records...) {
-		b.ledger.wrote(c, users[i], false)
+		b.ledger.wrote(c, users[i], name(i))
 	}
 }
 
@@ -43,17 +43,23 @@ func (b *bubble) behind(dest string) int64 {
 // grow gives the topic more partitions; users move to their new ones at once.
 func (b *bubble) grow(partitions int) {
 	b.t.Helper()
+	b.more("users", partitions)
+	b.parts = partitions
+	b.out = b.kafka.producer() // the old one does not know of them yet
+	time.Sleep(10 * time.Millisecond)
+}
+
+// more gives a topic more partitions.
+func (b *bubble) more(topic string, partitions int) {
+	b.t.Helper()
 	req := kmsg.NewPtrCreatePartitionsRequest()
 	t := kmsg.NewCreatePartitionsRequestTopic()
-	t.Topic, t.Count = "users", int32(partitions)
+	t.Topic, t.Count = topic, int32(partitions)
 	req.Topics, req.TimeoutMillis = append(req.Topics, t), 1000
 	res, err := req.RequestWith(b.t.Context(), b.out)
 	if err != nil || res.Topics[0].ErrorCode != 0 {
 		b.t.Fatalf("adding partitions: %v, %+v", err, res)
 	}
-	b.parts = partitions
-	b.out = b.kafka.producer() // the old one does not know of them yet
-	time.Sleep(10 * time.Millisecond)
 }
 
 // bodyField is a field of a payload.

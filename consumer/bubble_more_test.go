@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,15 +57,20 @@ func (b *bubble) writeAll(users ...string) { b.writeTo("users", users...) }
 
 func (b *bubble) writeTo(topic string, users ...string) {
 	b.t.Helper()
+	for i, c := range b.raw(b.records(topic, users...)...) {
+		b.rows[users[i]] = name(i)
+		b.ledger.wrote(c, users[i], name(i))
+	}
+}
+
+// records are what writeTo writes.
+func (b *bubble) records(topic string, users ...string) []*kgo.Record {
 	records := make([]*kgo.Record, len(users))
 	for i, user := range users {
-		b.rows[user] = name(i)
-		value := fmt.Sprintf(`{"before":null,"after":{"id":%s,"full_name":%q,"email":null},"op":"c"}`, user, name(i))
+		value := fmt.Sprintf(`{"before":null,"after":{"id":%s,"full_name":%q,"email":null,"phone":null,"username":null,"avatar_url":null,"bio":null},"op":"c"}`, user, name(i))
 		records[i] = &kgo.Record{Topic: topic, Partition: b.partitionOf(user), Key: []byte(keyOf(user)), Value: []byte(value)}
 	}
-	for i, c := range b.raw(records...) {
-		b.ledger.wrote(c, users[i], false)
-	}
+	return records
 }
 
 // numbers are the users from first to last.
@@ -111,6 +117,7 @@ func mapped(t *testing.T, dest string, expressions map[string]any, edit func(*us
 	}
 	return of(dest, func(c *Config) {
 		c.Lane.Mapper = m
+		c.Sends = fmt.Sprintf("%08x", crc32.ChecksumIEEE(fmt.Append(nil, cfg)))
 		c.Decoder, err = event.New(event.Config{Format: "debezium", UserID: "id", Placeholder: unavailable, Columns: m.Columns()})
 		if err != nil {
 			t.Fatal(err)
@@ -215,21 +222,26 @@ func (b *bubble) lettersOf(n int) map[string]map[change]*kgo.Record {
 	b.t.Helper()
 	found := map[string]map[change]*kgo.Record{destTaptalk: {}, destHaptik: {}}
 	for _, r := range b.deadLetters(n) {
-		h := headersOf(r)
-		partition, badPartition := strconv.Atoi(h["usersync.source.partition"])
-		offset, badOffset := strconv.ParseInt(h["usersync.source.offset"], 10, 64)
-		letters := found[h["usersync.destination"]]
-		if badPartition != nil || badOffset != nil || letters == nil {
-			b.t.Errorf("a dead letter with the headers %v", h)
-			continue
+		dest, c := b.about(r)
+		if found[dest][c] != nil {
+			b.t.Errorf("two dead letters of %s for %v", dest, c)
 		}
-		c := change{TopicPartition{h["usersync.source.topic"], partition}, offset}
-		if letters[c] != nil {
-			b.t.Errorf("two dead letters of %s for %v", h["usersync.destination"], c)
-		}
-		letters[c] = r
+		found[dest][c] = r
 	}
 	return found
+}
+
+// about says whose dead letter it is, and what it is about.
+func (b *bubble) about(letter *kgo.Record) (dest string, about change) {
+	b.t.Helper()
+	h := headersOf(letter)
+	partition, badPartition := strconv.Atoi(h["usersync.source.partition"])
+	offset, badOffset := strconv.ParseInt(h["usersync.source.offset"], 10, 64)
+	dest = h["usersync.destination"]
+	if badPartition != nil || badOffset != nil || !slices.Contains(both, dest) {
+		b.t.Fatalf("a dead letter with the headers %v", h)
+	}
+	return dest, change{TopicPartition{h["usersync.source.topic"], partition}, offset}
 }
 
 // said reports whether a line of the log has all words.

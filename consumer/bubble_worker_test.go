@@ -31,6 +31,7 @@ type worker struct {
 	end, hard context.CancelFunc
 	done      chan error
 	id        int
+	vendors   []*http.Transport
 }
 
 // ownNetwork is what one process has of the network; cut ends all of it at once.
@@ -73,9 +74,17 @@ func (n *ownNetwork) cut() {
 	}
 }
 
-// mapping is that of both destinations, by the destination's name of the field.
-func mapping(t *testing.T, fields []usync.Field, name string) *usync.Mapping {
-	m, err := usync.NewMapping(usync.MappingConfig{Fields: fields, Expressions: map[string]any{name: "full_name", "email": "email"}})
+// expressions are the mapping of each destination: all that is personal.
+var expressions = map[string]map[string]any{
+	destTaptalk: {
+		"fullName": "full_name", "email": "email", "phone": "phone", "username": "username",
+		"photoThumbnailURL": "avatar_url", "photoFullsizeURL": "avatar_url",
+	},
+	destHaptik: {"name": "full_name", "email": "email", "mobile_no": "phone", "custom_data": map[string]any{"bio": "bio"}},
+}
+
+func mapping(t testing.TB, fields []usync.Field, expressions map[string]any) *usync.Mapping {
+	m, err := usync.NewMapping(usync.MappingConfig{Fields: fields, Expressions: expressions})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +102,7 @@ func (b *bubble) start(edit ...func(*Config)) *worker {
 		t.Proxy = nil
 		t.DialContext = w.net.dialContext
 		b.t.Cleanup(t.CloseIdleConnections)
+		w.vendors = append(w.vendors, t)
 		return m.For(dest).Calls.Transport(t)
 	}
 	tap, err := taptalk.New(taptalk.Config{
@@ -110,8 +120,8 @@ func (b *bubble) start(edit ...func(*Config)) *worker {
 		b.t.Fatal(err)
 	}
 	mappings := map[string]*usync.Mapping{
-		destTaptalk: mapping(b.t, taptalk.Fields, "fullName"),
-		destHaptik:  mapping(b.t, haptik.Fields, "name"),
+		destTaptalk: mapping(b.t, taptalk.Fields, expressions[destTaptalk]),
+		destHaptik:  mapping(b.t, haptik.Fields, expressions[destHaptik]),
 	}
 	for dest, target := range map[string]usync.Destination{destTaptalk: tap, destHaptik: hap} {
 		w.pipelines[dest] = NewPipeline(b.config(w, dest, target, mappings[dest], m.For(dest), edit))
@@ -131,7 +141,7 @@ func (b *bubble) start(edit ...func(*Config)) *worker {
 }
 
 func (b *bubble) config(w *worker, dest string, target usync.Destination, m *usync.Mapping, d *metrics.Destination, edit []func(*Config)) Config {
-	client, err := NewClient(ClientConfig{Brokers: b.kafka.ListenAddrs(), Dial: w.net.dialBroker, Topics: []string{"users", "dead"}})
+	client, err := NewClient(ClientConfig{Brokers: b.kafka.ListenAddrs(), Dial: w.net.dialBroker, Topics: []string{"users", "dead", "retry", "state", "others"}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -143,7 +153,7 @@ func (b *bubble) config(w *worker, dest string, target usync.Destination, m *usy
 	cfg := Config{
 		Destination: dest, Group: "usersync." + dest, Topics: []string{"users"}, DeadLetterTopic: "dead",
 		SessionTimeout: 45 * time.Second, RebalanceTimeout: 60 * time.Second, DrainTimeout: 20 * time.Second,
-		Window: 64 << 20, Version: "test", Client: client, Decoder: decoder, Target: target, Metrics: d,
+		Window: 64 << 20, Version: "test", Sends: "as-ever", Client: client, Decoder: decoder, Target: target, Metrics: d,
 		Lane: usync.LaneConfig{
 			Mapper: m, Concurrency: 16, Timeout: 10 * time.Second,
 			Retry: usync.Retry{

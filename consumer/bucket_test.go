@@ -68,7 +68,7 @@ func TestControlCallsAreAnnounced(t *testing.T) {
 		r := requests{err: errors.New("connection lost")}
 		p := part(0, 20, 20, 20+headroom)
 		halted := part(1, 20, 20, 20+headroom)
-		halted.halted = true
+		halted.halt = &Halt{}
 		g := proving(t, &r, p, halted)
 		g.lane = heldLane(t, p.at(18), halted.at(7))
 		g.commit.lastAll, g.commit.lastSent = time.Now(), time.Now()
@@ -102,7 +102,7 @@ func TestControlCallsAreAnnounced(t *testing.T) {
 // heldLane is a lane that has delivered a user of each position, and is held.
 func heldLane(t *testing.T, delivered ...usync.Position) *usync.Lane {
 	t.Helper()
-	mapper := mapping(t, taptalk.Fields, "fullName")
+	mapper := mapping(t, taptalk.Fields, map[string]any{"fullName": "full_name", "email": "email"})
 	l := usync.NewLane(usync.LaneConfig{
 		Mapper: mapper, Concurrency: 1, Timeout: time.Second, Metrics: metrics.New(nil, "test").For("test"),
 		Retry: usync.Retry{Initial: time.Second, Multiplier: 2, Max: time.Minute, GiveUpAfter: time.Hour, ConfirmAfter: time.Minute},
@@ -110,7 +110,7 @@ func heldLane(t *testing.T, delivered ...usync.Position) *usync.Lane {
 	now := time.Now()
 	call := func(at usync.Position, err error) {
 		user := strconv.FormatInt(at.Offset, 10)
-		l.Submit(now, usync.Change{User: user, Op: usync.Upsert, Columns: map[string]any{"full_name": name(1), "email": nil}, Position: at}, &place{}, time.Time{})
+		l.Submit(now, usync.Change{User: user, Op: usync.Upsert, Columns: map[string]any{"full_name": name(1), "email": nil}, Position: at}, usync.Place{At: at, Hold: &place{}}, usync.Sent{})
 		l.Done(now, l.Next(now), err)
 	}
 	for _, at := range delivered {

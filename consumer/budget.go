@@ -42,6 +42,13 @@ func (b *Budget) acquire(ctx context.Context, n int64) error {
 	}
 }
 
+// halfFree reports whether half of it, or more, is free.
+func (b *Budget) halfFree() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return 2*b.free >= b.size
+}
+
 // release gives n bytes back. A negative n takes more without waiting, for a
 // response that turned out larger than what was acquired for it.
 func (b *Budget) release(n int64) {

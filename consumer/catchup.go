@@ -3,6 +3,8 @@ package consumer
 import (
 	"slices"
 	"time"
+
+	usync "usersync/sync"
 )
 
 // catchUpLimit bounds how long calls wait for a partition of which nothing comes.
@@ -19,7 +21,8 @@ const catchUpLimit = 5 * time.Second
 // waited together and were delivered as one, while some other user's place at 20
 // was still held. The next owner begins at 20, and finds v2 long before v5.
 //
-// A full window ends the wait: nothing more is read until something is delivered.
+// Once it is over those of the partition itself go on waiting: see withholds. A full
+// window ends it as well: see yield.
 func (g *generation) behind(now time.Time) bool {
 	if g.lane.Bytes() >= g.Window {
 		return false
@@ -29,10 +32,40 @@ func (g *generation) behind(now time.Time) bool {
 	})
 }
 
+// withholds reports whether the change at a position waits for what its partition may
+// hold behind it. With a leader that is frozen or gone that takes as long as it takes:
+// what is read of it already may be older than what its last owner has delivered.
+func (g *generation) withholds(at usync.Position) bool {
+	p := g.byName[TopicPartition{at.Topic, at.Partition}]
+	return p != nil && p.behind() && !p.yields
+}
+
+// yield has the users of a partition wait no longer for the rest of it when the window is
+// full and nothing more can be read: nobody else is there whose delivery would make room,
+// or none did for a while. Of all such partitions it takes the one with the most of them,
+// and for good, or they would wait and go on by turns with each delivery. A window that
+// others fill, and leave, is no reason.
+func (g *generation) yield(now time.Time) {
+	if g.lane.Bytes() < g.Window || g.lane.Busy() && now.Sub(g.registered) < catchUpLimit {
+		return
+	}
+	var most *owned
+	users := 0
+	for _, p := range g.parts {
+		if n := g.lane.Withheld(p.at(0)); n > users && p.behind() && !p.yields {
+			most, users = p, n
+		}
+	}
+	if most != nil {
+		most.yields = true
+	}
+}
+
 // behind reports whether the last owner may have made calls for changes that are
-// in the log and not registered yet.
+// in the log and not registered yet. What is retried has an order of its own: see
+// resubmit.
 func (p *owned) behind() bool {
-	if p.halted || p.aside() || p.front.position >= p.reach {
+	if p.halt != nil || p.aside() || p.retry || p.loading || p.front.position >= p.reach {
 		return false
 	}
 	return !p.heard || p.front.position < p.progress.LogEnd

@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"usersync/metrics"
 	usync "usersync/sync"
 	"usersync/sync/vendortest"
@@ -15,7 +19,32 @@ import (
 // start while another user is delivered again and again. The next owner has to
 // read it all anew, which takes several fetches, and must not begin with what the
 // first of them holds.
+//
+// The five seconds without progress do not begin before more can be fetched at all: while
+// what was read first waits for a commit to be accepted, nothing is.
 func TestTakeoverReadsBeforeItCalls(t *testing.T) {
+	for name, trouble := range map[string]func(b *bubble){
+		"quick": func(*bubble) {},
+		"the first commit takes long": func(b *bubble) {
+			commits := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.CoordinatorLoadInProgress, Count: -1})
+			time.AfterFunc(4*time.Second, commits.Remove)
+			more := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "users", Err: kerr.NotLeaderForPartition, Count: -1, When: func(req kmsg.Request) bool {
+				return req.(*kmsg.FetchRequest).Topics[0].Partitions[0].FetchOffset > 0
+			}})
+			time.AfterFunc(8*time.Second, more.Remove)
+		},
+		"what comes next takes long": func(b *bubble) {
+			more := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "users", Err: kerr.NotLeaderForPartition, Count: -1, When: func(req kmsg.Request) bool {
+				return req.(*kmsg.FetchRequest).Topics[0].Partitions[0].FetchOffset > 0
+			}})
+			time.AfterFunc(time.Minute, more.Remove)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { takesOver(t, trouble) })
+	}
+}
+
+func takesOver(t *testing.T, trouble func(b *bubble)) {
 	inBubble(t, 1, func(b *bubble) {
 		b.both(vendortest.Rule{User: "2", Status: 503})
 		w := b.start()
@@ -32,6 +61,7 @@ func TestTakeoverReadsBeforeItCalls(t *testing.T) {
 			t.Fatalf("%d bytes are no backlog", size)
 		}
 		b.latency(20 * time.Millisecond)
+		trouble(b)
 		b.start()
 		b.settles(3 * time.Minute)
 		for _, dest := range both {
@@ -58,7 +88,7 @@ func TestBehind(t *testing.T) {
 		"the log ends here":        {p: owned{reach: 10, heard: true, progress: metrics.Progress{LogEnd: 8}}, at: 8},
 		"the log is empty":         {p: owned{reach: 10, heard: true}},
 		"all of it is read":        {p: owned{reach: 10, heard: true, progress: metrics.Progress{LogEnd: 99}}, at: 10},
-		"halted":                   {p: owned{reach: 10, halted: true}, at: 5},
+		"halted":                   {p: owned{reach: 10, halt: &Halt{}}, at: 5},
 		"added later":              {p: owned{reach: 10, added: true}, at: 5},
 	} {
 		t.Run(name, func(t *testing.T) {

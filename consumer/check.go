@@ -49,10 +49,6 @@ const (
 // nothing of the topics.
 func Check(ctx context.Context, c *Client, topics []string, deadLetterTopic string) ([]Finding, error) {
 	all := append(slices.Clone(topics), deadLetterTopic)
-	found, err := c.Metadata(ctx, all)
-	if err != nil {
-		return nil, err
-	}
 	var findings []Finding
 	add := func(s Severity, topic, code, text string, args ...any) {
 		findings = append(findings, Finding{s, topic, code, fmt.Sprintf(text, args...)})
@@ -63,9 +59,19 @@ func Check(ctx context.Context, c *Client, topics []string, deadLetterTopic stri
 	}
 	var existing []string
 	for _, topic := range all {
+		found, err := c.Metadata(ctx, []string{topic}) // by itself: one that is forbidden must not hide the others
 		partitions := found[topic]
-		if len(partitions) == 0 {
-			add(Error, topic, "missing", "it does not exist, or this user may not see it; it is never created by itself")
+		switch {
+		case is[*AccessError](err):
+			add(Error, topic, "forbidden", "this user may not see it, so nothing of it was checked: %v", err)
+			continue
+		case err != nil:
+			return nil, err
+		case len(partitions) == 0 && topic != deadLetterTopic: // the connector may be about to create it
+			add(Warning, topic, "missing", "it is not there yet, or this user may not see it; `usersync run` waits for it")
+			continue
+		case len(partitions) == 0:
+			add(Error, topic, "missing", "it does not exist, or this user may not see it, and it is never created by itself; %s", c.howToMake(letterNeed(topic, 0)))
 			continue
 		}
 		existing = append(existing, topic)
@@ -82,7 +88,7 @@ func Check(ctx context.Context, c *Client, topics []string, deadLetterTopic stri
 		cfg := configs[topic]
 		switch {
 		case cfg.err != nil:
-			add(Warning, topic, "config_unreadable", "its configuration cannot be read, so it was not checked: %v", cfg.err)
+			findings = append(findings, unchecked(topic, cfg.err))
 		case topic != deadLetterTopic:
 			largest = max(largest, cfg.number("max.message.bytes"))
 			checkSource(cfg, func(s Severity, code, text string, args ...any) { add(s, topic, code, text, args...) })
@@ -146,6 +152,28 @@ func (c topicConfig) has(policy string) bool {
 func (c topicConfig) compacted() bool { return c.has("compact") }
 func (c topicConfig) deleting() bool  { return c.has("delete") }
 
+// keeps reports whether the newest record of each key stays for ever, and no other.
+func (c topicConfig) keeps() bool { return c.compacted() && !c.deleting() }
+
+// unchecked says that a topic's configuration could not be looked at.
+func unchecked(topic string, err error) Finding {
+	return Finding{Warning, topic, "config_unreadable", fmt.Sprintf("its configuration cannot be read, so it was not checked: %v", err)}
+}
+
+// partitionsOf returns how many partitions the topics that exist have. Where they
+// differ, other is the first number that is another one.
+func partitionsOf(found map[string][]PartitionInfo, topics []string) (n, other int) {
+	for _, topic := range topics {
+		switch have := len(found[topic]); {
+		case n == 0:
+			n = have
+		case have > 0 && have != n:
+			return n, have
+		}
+	}
+	return n, 0
+}
+
 // number returns a numeric setting; brokers give each of them a value.
 func (c topicConfig) number(name string) int64 {
 	n, _ := strconv.ParseInt(c.values[name], 10, 64)
@@ -164,7 +192,7 @@ func (c *Client) topicConfigs(ctx context.Context, topics []string) (map[string]
 	for _, topic := range topics {
 		req.Resources = append(req.Resources, describeconfigs.RequestResource{
 			ResourceType: topicConfigs, ResourceName: topic,
-			ConfigNames: []string{"cleanup.policy", "min.compaction.lag.ms", "delete.retention.ms", "retention.ms", "max.message.bytes"},
+			ConfigNames: []string{"cleanup.policy", "min.compaction.lag.ms", "delete.retention.ms", "retention.ms", "max.message.bytes", "min.insync.replicas"},
 		})
 	}
 	if len(topics) == 0 {

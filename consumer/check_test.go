@@ -27,12 +27,12 @@ func TestCheck(t *testing.T) {
 	for name, tc := range map[string]struct {
 		source, letters map[string]string // nil: the topic does not exist
 		dead            string
-		fault           bool
+		fault           kfake.Fault
 		want            []string
 	}{
 		"all well":                  {source: good, letters: letters},
 		"delete policy, long kept":  {source: with(good, "cleanup.policy", "delete", "retention.ms", "-1"), letters: letters},
-		"no source":                 {letters: letters, want: []string{"error users missing"}},
+		"no source":                 {letters: letters, want: []string{"warning users missing"}},
 		"no dead-letter topic":      {source: good, want: []string{"error dead missing"}},
 		"compacted at once":         {source: with(good, "min.compaction.lag.ms", "0"), letters: letters, want: []string{"warning users compaction_lag"}},
 		"deletes vanish":            {source: with(good, "delete.retention.ms", "1000"), letters: letters, want: []string{"warning users delete_retention"}},
@@ -41,7 +41,8 @@ func TestCheck(t *testing.T) {
 		"dead letters vanish":       {source: good, letters: with(letters, "retention.ms", day), want: []string{"warning dead dead_letter_retention"}},
 		"dead letters too small":    {source: good, letters: with(letters, "max.message.bytes", "1001023"), want: []string{"warning dead dead_letter_size"}},
 		"dead letters feed back":    {source: good, letters: letters, dead: "users", want: []string{"error users dead_letter_is_source"}},
-		"configuration not allowed": {source: good, letters: letters, fault: true, want: []string{"warning users config_unreadable"}},
+		"configuration not allowed": {source: good, letters: letters, fault: kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Resource: "users"}, want: []string{"warning users config_unreadable"}},
+		"source not allowed":        {source: good, letters: with(letters, "retention.ms", day), fault: kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "users"}, want: []string{"error users forbidden", "warning dead dead_letter_retention"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inKafka(t, func(t *testing.T, k *fakeKafka) {
@@ -53,8 +54,9 @@ func TestCheck(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if tc.fault {
-					k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Resource: "users", Err: kerr.TopicAuthorizationFailed, Count: -1})
+				if tc.fault.Keys != nil {
+					tc.fault.Err, tc.fault.Count = kerr.TopicAuthorizationFailed, -1
+					k.Fault(tc.fault)
 				}
 				dead := tc.dead
 				if dead == "" {

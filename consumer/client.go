@@ -133,6 +133,8 @@ type TopicPartition struct {
 type PartitionInfo struct {
 	ID     int
 	Leader int // broker ID; -1 while there is none
+	// Replicas is how many brokers keep it.
+	Replicas int
 }
 
 // Metadata returns the partitions of the topics, in order, as the client last saw
@@ -154,7 +156,7 @@ func (c *Client) Metadata(ctx context.Context, topics []string) (map[string][]Pa
 		}
 		infos := make([]PartitionInfo, len(t.Partitions))
 		for i, p := range t.Partitions {
-			infos[i] = PartitionInfo{ID: int(p.PartitionIndex), Leader: int(p.LeaderID)}
+			infos[i] = PartitionInfo{ID: int(p.PartitionIndex), Leader: int(p.LeaderID), Replicas: len(p.ReplicaNodes)}
 			if p.ErrorCode == int16(kafka.LeaderNotAvailable) {
 				infos[i].Leader = -1
 			}
@@ -164,14 +166,29 @@ func (c *Client) Metadata(ctx context.Context, topics []string) (map[string][]Pa
 	return found, nil
 }
 
+// Brokers returns how many brokers the cluster has, as the client last saw it.
+func (c *Client) Brokers(ctx context.Context) (int, error) {
+	res, err := c.roundTrip(ctx, &metadata.Request{TopicNames: []string{}})
+	if err != nil {
+		return 0, fmt.Errorf("metadata: %w", err)
+	}
+	return len(res.(*metadata.Response).Brokers), nil
+}
+
 // ListOffsets asks the partition's leader for an offset: kafka.FirstOffset for the
 // log start, kafka.LastOffset for the log end, or milliseconds since 1970 for the
 // first record that is not older, which is the log end when there is none.
 // The answer comes from the broker, never from a cache; the error is a
 // kafka.Error when the broker gave one.
 func (c *Client) ListOffsets(ctx context.Context, topic string, partition int, at int64) (int64, error) {
+	return c.listOffsets(ctx, TopicPartition{topic, partition}, at, readUncommitted)
+}
+
+func (c *Client) listOffsets(ctx context.Context, tp TopicPartition, at int64, isolation int8) (int64, error) {
+	topic, partition := tp.Topic, tp.Partition
 	res, err := c.roundTrip(ctx, &listoffsets.Request{
-		ReplicaID: -1,
+		ReplicaID:      -1,
+		IsolationLevel: isolation,
 		Topics: []listoffsets.RequestTopic{{Topic: topic, Partitions: []listoffsets.RequestPartition{
 			{Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at},
 		}}},
@@ -187,7 +204,7 @@ func (c *Client) ListOffsets(ctx context.Context, topic string, partition int, a
 			case p.Offset >= 0:
 				return p.Offset, nil
 			case at >= 0:
-				return c.ListOffsets(ctx, topic, partition, kafka.LastOffset)
+				return c.listOffsets(ctx, tp, kafka.LastOffset, isolation)
 			}
 		}
 	}

@@ -253,7 +253,7 @@ func TestMetadata(t *testing.T) {
 			}
 		}
 		got, err := k.client("users", "nowhere").Metadata(t.Context(), []string{"users", "nowhere"})
-		want := map[string][]PartitionInfo{"users": {{ID: 0, Leader: 1}, {ID: 1, Leader: 0}}}
+		want := map[string][]PartitionInfo{"users": {{ID: 0, Leader: 1, Replicas: 2}, {ID: 1, Leader: 0, Replicas: 2}}}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, %v", got, err)
 		}

@@ -31,6 +31,16 @@ type note struct {
 	// Control holds the users to whom a control call may come to be applied: what it
 	// repeats lies below the commit, so the next owner does not know of it.
 	Control buckets
+	// Sends stands for what decided what was sent for each change between the commit and
+	// End. Empty: not the same for all of them.
+	Sends string
+	// Last is a record below the commit, by which the next owner tells the log from
+	// another one of the same name.
+	Last mark
+	// Done says what is settled of a partition of the retry topic above the commit.
+	Done string
+	// State certifies what was delivered; zero when that is not kept.
+	State tenure
 }
 
 const noteFormat = "usersync/1"
@@ -43,6 +53,18 @@ func (n note) String() string {
 	}
 	if n.Control != (buckets{}) {
 		s += " control=" + n.Control.String()
+	}
+	if n.Sends != "" {
+		s += " sends=" + n.Sends
+	}
+	if !n.Last.none() {
+		s += " last=" + n.Last.String()
+	}
+	if n.Done != "" {
+		s += " done=" + n.Done
+	}
+	if n.State != (tenure{}) {
+		s += " state=" + n.State.String()
 	}
 	return s
 }
@@ -66,6 +88,14 @@ func parseNote(s string) (n note, ok bool) {
 			n.Drained = true
 		case "control":
 			n.Control, err = parseBuckets(value)
+		case "sends":
+			n.Sends = value
+		case "last":
+			n.Last, err = parseMark(value)
+		case "done":
+			n.Done = value
+		case "state":
+			n.State, err = parseTenure(value)
 		}
 		if err != nil {
 			return note{}, false
@@ -115,14 +145,25 @@ func (c *committer) wait(now time.Time) time.Duration {
 func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all bool, note func(*owned) (note, []string)) bool {
 	a := commitAnswer{sent: now}
 	for _, p := range parts {
-		offset := max(p.front.offset(), p.committed)
+		if pass, ok := p.passing(); ok {
+			a.parts, a.ends, a.named = append(a.parts, pass), append(a.ends, 0), append(a.named, nil)
+			continue
+		}
+		offset := max(p.committable(), p.committed)
 		switch {
-		case p.halted, p.aside(): // what is put aside gets its first commit when its turn has come
+		case p.halted(), p.aside(): // what is put aside gets its first commit when its turn has come
+			continue
+		case p.loading:
+			if all { // nothing is done for it yet: what the last owner left is still what there is to say
+				a.parts = append(a.parts, PartitionCommit{TopicPartition: p.TopicPartition, Offset: p.start, Metadata: p.inherited})
+				a.ends, a.named = append(a.ends, 0), append(a.named, nil)
+			}
 			continue
 		case !all && offset == p.committed && p.end-p.front.position > headroom/2:
 			continue
 		}
 		n, named := note(p)
+		n.Last, n.Done = p.known(offset), p.settled(offset)
 		switch {
 		case all && sabotage.On(sabotage.CommitBack):
 			offset = max(offset-1, 0)

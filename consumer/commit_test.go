@@ -28,6 +28,10 @@ func TestNoteRoundTrip(t *testing.T) {
 		for _, bucket := range rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "control") {
 			want.Control.add(bucket)
 		}
+		want.Sends = rapid.StringMatching(`([0-9a-f]{16})?`).Draw(t, "sends")
+		if rapid.Bool().Draw(t, "read") {
+			want.Last = mark{rapid.Int64Range(1, 1<<62).Draw(t, "next"), rapid.Int64().Draw(t, "at"), rapid.Uint32().Draw(t, "sum")}
+		}
 		got, ok := parseNote(want.String())
 		if !ok || got != want {
 			t.Fatalf("%q is read as %+v, %v; want %+v", want, got, ok, want)
@@ -42,15 +46,18 @@ func TestNoteRoundTrip(t *testing.T) {
 // owner. Words that it does not know yet are a later version's.
 func TestForeignMetadata(t *testing.T) {
 	for s, want := range map[string]bool{
-		"":                           false,
-		"some text":                  false,
-		"usersync/2 end=5 born=1":    false,
-		"usersync/1 end=x born=1":    false,
-		"usersync/1 end=5 born=":     false,
-		"usersync/1 end=5 control=":  false,
-		"usersync/1 control=3f,100":  false,
-		"usersync/1 end=5 born=1 x":  true,
-		" usersync/1\tend=5  born=1": true,
+		"":                              false,
+		"some text":                     false,
+		"usersync/2 end=5 born=1":       false,
+		"usersync/1 end=x born=1":       false,
+		"usersync/1 end=5 born=":        false,
+		"usersync/1 end=5 control=":     false,
+		"usersync/1 control=3f,100":     false,
+		"usersync/1 last=-1/0/0":        false,
+		"usersync/1 last=5/0":           false,
+		"usersync/1 last=5/0/123456789": false,
+		"usersync/1 end=5 born=1 x":     true,
+		" usersync/1\tend=5  born=1":    true,
 	} {
 		if n, ok := parseNote(s); ok != want || ok && n != (note{End: 5, Born: 1}) {
 			t.Errorf("parseNote(%q) = %+v, %v, want %v", s, n, ok, want)
@@ -61,7 +68,7 @@ func TestForeignMetadata(t *testing.T) {
 // FuzzParseNote: any group tool can write any metadata.
 func FuzzParseNote(f *testing.F) {
 	f.Add("")
-	f.Add("usersync/1 end=10000 born=3 drained control=3f,a0")
+	f.Add("usersync/1 end=10000 born=3 drained control=3f,a0 sends=5f0e1d2c3b4a5968 last=41/1767225600000/0a1b2c3d")
 	f.Fuzz(func(t *testing.T, s string) {
 		n, ok := parseNote(s)
 		if !ok {
@@ -98,11 +105,11 @@ func TestInherit(t *testing.T) {
 			if p.end != 0 {
 				t.Errorf("calls may be made up to %d before anything was announced", p.end)
 			}
-			if test.end > 0 && !p.possibly(test.end-1).Equal(test.until) {
-				t.Errorf("the last change in doubt is until %v, want %v", p.possibly(test.end-1), test.until)
+			if got, want := p.sent(test.end-1), (usync.Sent{Possibly: true, Until: test.until, Remapped: true}); test.end > 0 && got != want {
+				t.Errorf("the last change in doubt is %+v, want %+v", got, want)
 			}
-			if got := p.possibly(test.end); !got.IsZero() && test.end < math.MaxInt64 {
-				t.Errorf("offset %d is in doubt until %v", test.end, got)
+			if got := p.sent(test.end); got.Possibly && test.end < math.MaxInt64 {
+				t.Errorf("offset %d is in doubt: %+v", test.end, got)
 			}
 		})
 	}
@@ -126,10 +133,19 @@ func TestDoubtIsHandedOn(t *testing.T) {
 	if n := p.lastNote(later, false); n.End != 20_000 || n.Drained {
 		t.Errorf("last note %+v, want doubt up to 20000", n)
 	}
-	if n := p.lastNote(until, false); n.End != 200 || !n.Drained {
-		t.Errorf("last note %+v once the doubt is over", n)
+	// What cannot be applied any more may have been: the state of the user is as of before.
+	if n := p.lastNote(until, false); n.End != 20_000 || n.Drained {
+		t.Errorf("last note %+v, want doubt up to 20000 also when no call can land any more", n)
 	}
-	if n := p.lastNote(until, true); n.End != 200 || n.Drained {
+	p.hears(300)
+	if n := p.lastNote(later, false); n.End != 300 || n.Drained {
+		t.Errorf("last note %+v, want doubt up to the end of the log when it was taken over", n)
+	}
+	p.hears(400)
+	if n := p.lastNote(later, false); n.End != 300 {
+		t.Errorf("last note %+v: what came later was not sent by a former owner", n)
+	}
+	if n := p.lastNote(until, true); n.Drained {
 		t.Errorf("last note %+v in a doubt of its own", n)
 	}
 	p.front.advance(20_000)
@@ -183,7 +199,7 @@ func TestCommitterSends(t *testing.T) {
 	held := part(0, 10, 20, 20+headroom)
 	held.front.hold(20)
 	halted, added := part(1, 10, 20, 20+headroom), part(2, -1, 0, 0)
-	halted.halted, added.added = true, true
+	halted.halt, added.added = &Halt{}, true
 	for name, test := range map[string]struct {
 		part *owned
 		all  bool
@@ -234,7 +250,9 @@ func proving(t *testing.T, r *requests, parts ...*owned) *generation {
 		g.byName[p.TopicPartition] = p
 	}
 	g.callCtx, g.kill = context.WithCancel(t.Context())
+	g.stateCtx, g.unwrite = context.WithCancel(t.Context())
 	t.Cleanup(g.kill)
+	t.Cleanup(g.unwrite)
 	return g
 }
 
@@ -344,7 +362,7 @@ func TestLoopWakesWhileALetterIsWritten(t *testing.T) {
 		g.lane = usync.NewLane(usync.LaneConfig{Metrics: g.Metrics, Concurrency: 1})
 		now := time.Now()
 		g.lane.SetRate(now, 10)
-		g.lane.Submit(now, usync.Change{User: "1", Op: usync.Delete}, &place{}, time.Time{})
+		g.lane.Submit(now, usync.Change{User: "1", Op: usync.Delete}, usync.Place{Hold: &place{}}, usync.Sent{})
 		g.writing = true
 		if d := g.sleep(now); d != 0 {
 			t.Errorf("sleeps for %v although a change could go now", d)

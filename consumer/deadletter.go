@@ -11,19 +11,12 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/produce"
 
 	"usersync/consumer/event"
 	usync "usersync/sync"
 )
 
-const (
-	headerPrefix = "usersync."
-	// produceWait is how long the brokers may take to replicate a dead letter.
-	produceWait = 5 * time.Second
-	acksAll     = -1
-)
+const headerPrefix = "usersync."
 
 // form says what the value of a dead letter is.
 type form string
@@ -85,7 +78,7 @@ func (d *deadLetters) put(ctx context.Context, x draft) error {
 	for _, r := range d.forms(x.letter, x.original) {
 		var ids []int
 		if ids, err = d.partitions(ctx); err == nil {
-			err = d.produce(ctx, partitionOf(r.Key, ids), r)
+			_, err = d.client.produce(ctx, TopicPartition{d.topic, partitionOf(r.Key, ids)}, r)
 		}
 		if !tooLarge(err) {
 			break
@@ -131,7 +124,7 @@ func (d *deadLetters) putTogether(ctx context.Context, id int, list []draft) err
 	for i, x := range list {
 		best[i] = d.forms(x.letter, x.original)[0]
 	}
-	err := d.produce(ctx, id, best...)
+	_, err := d.client.produce(ctx, TopicPartition{d.topic, id}, best...)
 	if tooLarge(err) {
 		half := len(list) / 2
 		if err := d.putTogether(ctx, id, list[:half]); err != nil {
@@ -227,11 +220,13 @@ func (d *deadLetters) headers(l letter, f form) []event.Header {
 	return headers
 }
 
+const timestampLayout = "2006-01-02T15:04:05.000Z07:00"
+
 func timestamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return t.UTC().Format(timestampLayout)
 }
 
 // partitions returns the partitions of the topic, which is not created if it is
@@ -255,37 +250,4 @@ func (d *deadLetters) partitions(ctx context.Context) ([]int, error) {
 // user stay in order, whoever else writes to the topic.
 func partitionOf(key []byte, ids []int) int {
 	return kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: key}, ids...)
-}
-
-// produce writes records as one batch and waits for all replicas in sync. They get
-// the time of writing: retention counts from there, and a broker may refuse one that
-// is as old as the original.
-func (d *deadLetters) produce(ctx context.Context, id int, records ...event.Record) error {
-	batch := make([]protocol.Record, len(records))
-	for i, r := range records {
-		batch[i] = protocol.Record{Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value)}
-		for _, h := range r.Headers {
-			batch[i].Headers = append(batch[i].Headers, protocol.Header(h))
-		}
-	}
-	res, err := d.client.roundTrip(ctx, &produce.Request{
-		Acks:    acksAll,
-		Timeout: int32(produceWait.Milliseconds()),
-		Topics: []produce.RequestTopic{{Topic: d.topic, Partitions: []produce.RequestPartition{{
-			Partition: int32(id),
-			RecordSet: protocol.RecordSet{Records: protocol.NewRecordReader(batch...)},
-		}}}},
-	})
-	if err != nil {
-		return fmt.Errorf("produce to %s/%d: %w", d.topic, id, err)
-	}
-	// One partition was asked, so one answers.
-	topics := res.(*produce.Response).Topics
-	if len(topics) == 0 || len(topics[0].Partitions) == 0 {
-		return fmt.Errorf("produce to %s/%d: no answer", d.topic, id)
-	}
-	if code := topics[0].Partitions[0].ErrorCode; code != 0 {
-		return fmt.Errorf("produce to %s/%d: %w", d.topic, id, kafka.Error(code))
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -20,23 +21,30 @@ type decoded struct {
 	offset  int64
 	written time.Time
 	event   event.Event
-	code    string // set if the record cannot be decoded
+	code    string   // set if the record cannot be decoded;
+	user    string   // then, if its key can be, whom it is about
+	retry   *retried // set if it is one of the retry topic
+}
+
+// whose is the user that the record is about, if any.
+func (e *decoded) whose() string {
+	if e.event.Skip != "" {
+		return ""
+	}
+	return cmp.Or(e.event.Change.User, e.user)
 }
 
 // decode turns what comes in into portions, off the loop's goroutine. It returns
 // when in is closed or ctx ends.
-func decode(ctx context.Context, d *event.Decoder, in <-chan fetched, out chan<- *portion) {
+func (c *Config) decode(ctx context.Context, in <-chan fetched, out chan<- *portion) {
 	for f := range in {
 		b := &portion{fetched: f, events: make([]decoded, len(f.Records))}
 		for i := range f.Records {
-			r := &f.Records[i]
-			b.events[i].offset, b.events[i].written = r.Offset, r.Time
-			e, err := d.Decode(r)
-			if err != nil {
-				b.events[i].code = codeOf(err)
-				continue
+			if r := &f.Records[i]; r.Topic == c.RetryTopic {
+				b.events[i] = c.decodeRetry(r)
+			} else {
+				b.events[i] = decodeRecord(c.Decoder, r)
 			}
-			b.events[i].event = e
 		}
 		b.Records = nil
 		select {
@@ -45,6 +53,16 @@ func decode(ctx context.Context, d *event.Decoder, in <-chan fetched, out chan<-
 			return
 		}
 	}
+}
+
+func decodeRecord(d *event.Decoder, r *event.Record) decoded {
+	x := decoded{offset: r.Offset, written: r.Time}
+	var err error
+	if x.event, err = d.Decode(r); err != nil {
+		x.event, x.code = event.Event{}, codeOf(err)
+		x.user, _ = d.User(r.Key)
+	}
+	return x
 }
 
 func codeOf(err error) string {

@@ -18,10 +18,14 @@ import (
 const (
 	// readCommitted asks the broker for the list of aborted transactions, and to
 	// end a response before the first open one.
-	readCommitted = 1
+	readCommitted   = 1
+	readUncommitted = 0
 
 	// shortWait is how long a poll waits right after a resume, see fetcher.lead.
 	shortWait = 10 * time.Millisecond
+
+	// lookForRoom is how often it is looked whether there is room for what can wait.
+	lookForRoom = 100 * time.Millisecond
 )
 
 // fetchConfig sets the limits of a fetcher.
@@ -30,11 +34,17 @@ type fetchConfig struct {
 	MaxBytes int           // per request; a single larger batch still comes whole
 	Timeout  time.Duration // per request, above MaxWait; the end of a half-open connection
 	Budget   *Budget
+	// Spare is a topic that is only read while half of the budget is free. Its records may
+	// wait for what is read of the others, and must leave room for that.
+	Spare string
 	// OnError is told of every failed request, from any goroutine. op is one of
 	// "metadata", "fetch" and "list_offsets".
 	OnError func(op string, err error)
 	// Log is told of a partition that cannot be fetched for more than a moment.
 	Log *slog.Logger
+	// OnStuck, if not nil, is told of the same, and when it can be fetched again, from
+	// any goroutine.
+	OnStuck func(tp TopicPartition, stuck bool)
 }
 
 // fetched is what one fetch says of one partition.
@@ -46,6 +56,7 @@ type fetched struct {
 	HighWatermark int64
 	LastStable    int64
 	LogStart      int64
+	Last          mark // of the last of Records
 	// Err is a *haltError: the partition is not fetched again. Nothing else is set
 	// then but From and Next, which are both the position it stopped at.
 	Err error
@@ -90,6 +101,12 @@ type partition struct {
 	reported    watermarks
 }
 
+// start is where a partition goes on, and a record below that, if one is known.
+type start struct {
+	offset int64
+	last   mark
+}
+
 // watermarks are the last numbers that the reader was told.
 type watermarks struct{ high, stable, start int64 }
 
@@ -100,7 +117,7 @@ type leader struct {
 	turn int           // where the rotation stands
 }
 
-func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]int64) *fetcher {
+func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]start) *fetcher {
 	f := &fetcher{
 		client:    client,
 		cfg:       cfg,
@@ -108,8 +125,8 @@ func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]int64
 		leaders:   map[int]*leader{},
 		displaced: make(chan struct{}, 1),
 	}
-	for tp, offset := range starts {
-		p := &partition{TopicPartition: tp, leader: -1, next: offset, last: mark{offset: -1}, reported: watermarks{-1, -1, -1}}
+	for tp, s := range starts {
+		p := &partition{TopicPartition: tp, leader: -1, next: s.offset, last: s.last, reported: watermarks{-1, -1, -1}}
 		f.partitions = append(f.partitions, p)
 		f.byName[tp] = p
 	}
@@ -216,6 +233,13 @@ type readiness struct {
 	retryIn    time.Duration // when the first of those that back off is due; 0: none
 }
 
+// again notes that a partition may be ready in so long.
+func (r *readiness) again(in time.Duration) {
+	if r.retryIn == 0 || in < r.retryIn {
+		r.retryIn = in
+	}
+}
+
 // ready picks the partitions of l's next request. Their order rotates, because a
 // broker fills a response in the order of the request, and MaxBytes starves the
 // last. A suspect goes alone, when it is its turn to be first.
@@ -238,9 +262,9 @@ func (f *fetcher) ready(l *leader) readiness {
 		case p.unread:
 			r.unread = true
 		case due > 0:
-			if r.retryIn == 0 || due < r.retryIn {
-				r.retryIn = due
-			}
+			r.again(due)
+		case p.Topic == f.cfg.Spare && !f.cfg.Budget.halfFree():
+			r.again(lookForRoom)
 		case p.suspect && i == 0:
 			r.partitions = []*partition{p}
 			return r
@@ -324,7 +348,7 @@ func (f *fetcher) answers(ctx context.Context, parts []*partition, res *fetch.Re
 			}
 			if err != nil {
 				results = append(results, f.failed(ctx, []*partition{p}, err)...)
-			} else if f.succeeded(p, r) {
+			} else if f.succeeded(p, &r) {
 				results = append(results, r)
 			}
 		}
@@ -338,16 +362,18 @@ func (f *fetcher) answers(ctx context.Context, parts []*partition, res *fetch.Re
 }
 
 // succeeded takes a good answer and reports whether it holds any news.
-func (f *fetcher) succeeded(p *partition, r fetched) bool {
+func (f *fetcher) succeeded(p *partition, r *fetched) bool {
 	p.failures, p.undecodable, p.unknown = 0, 0, unknownTopic{}
 	if lasted, said := p.trouble.over(time.Now()); said {
 		f.cfg.Log.Info("a partition is fetched again", "topic", p.Topic, "partition", p.Partition, "after", lasted)
+		f.stuck(p, false)
 	}
 	f.mu.Lock()
 	p.suspect = false
 	f.mu.Unlock()
 	if n := len(r.Records); n > 0 {
-		p.last = mark{offset: r.Records[n-1].Offset, time: r.Records[n-1].Time}
+		r.Last = markOf(&r.Records[n-1])
+		p.last = r.Last
 	}
 	p.next = r.Next
 	marks := watermarks{r.HighWatermark, r.LastStable, r.LogStart}

@@ -33,17 +33,30 @@ type generation struct {
 	portions chan *portion
 	calls    chan ended
 	letters  chan sentLetter
+	found    chan func()              // what was looked up for retries, to be taken in by the loop
 	writing  bool                     // a letter is being written
 	written  map[usync.Position]int64 // up to where letters are, by their first record, that could not be written whole
 
+	readCtx    context.Context // of what reads
+	stateTopic *stateLook
+	loads      chan loaded
+	flushes    chan flushed // buffered: a write that has ended never waits
+
 	callCtx  context.Context // of calls and letters; ended by kill
 	kill     context.CancelFunc
-	evicted  bool    // the membership is lost
-	commits  trouble // while they fail
-	denied   bool    // the last commit's answer was that we may not
+	stateCtx context.Context // of writes to the state topic, which go on while the last calls end
+	unwrite  context.CancelFunc
+	evicted  bool      // the membership is lost
+	over     bool      // the next generation is to go on elsewhere
+	commits  trouble   // while they fail
+	denied   bool      // the last commit's answer was that we may not
+	obeyed   *Controls // what operators said last
 	wg       sync.WaitGroup
 	state    string
 	observed time.Time
+
+	round      int       // of the partitions, to be registered first
+	registered time.Time // when a record was last
 }
 
 // ended is a call with its outcome.
@@ -60,24 +73,28 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	}
 	x := &generation{
 		Config: &p.cfg, p: p, lane: p.lane, gen: gen, counts: p.partitionCounts(),
-		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1), written: map[usync.Position]int64{},
+		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1), found: make(chan func()), written: map[usync.Position]int64{},
 		state: metrics.StateRunning, lease: lease{length: p.cfg.SessionTimeout / 2},
 	}
 	x.commit = committer{request: p.cfg.Client.Commit, group: p.cfg.Group, id: int(gen.ID), member: gen.MemberID, answers: make(chan commitAnswer, 1)}
 	// Not derived from g: calls in flight may end after the partitions are revoked.
 	x.callCtx, x.kill = context.WithCancel(context.WithoutCancel(g))
 	defer x.kill()
+	x.stateCtx, x.unwrite = context.WithCancel(context.WithoutCancel(g))
+	defer x.unwrite()
 	p.cfg.Metrics.Consumer.Generations.Inc()
 	if err := x.take(g); err != nil {
 		return
 	}
+	x.takeStates()
 	x.assigned()
 	defer x.revoked()
 
+	x.remember()
 	reading, stop := context.WithCancel(g)
 	defer stop()
 	x.read(reading)
-	if slices.ContainsFunc(x.parts, (*owned).aside) {
+	if slices.ContainsFunc(x.parts, (*owned).newcomes) {
 		x.wg.Go(func() {
 			if x.admit(reading) {
 				stop()
@@ -104,6 +121,8 @@ func (g *generation) assigned() {
 			p.metrics.Wait(metrics.WaitsForLeader)
 		case p.added:
 			p.metrics.Wait(metrics.WaitsForOlder)
+		case p.loading:
+			p.metrics.Wait(metrics.WaitsForState)
 		}
 		names = append(names, trace.TopicPartition(p.TopicPartition))
 	}
@@ -111,10 +130,12 @@ func (g *generation) assigned() {
 		_, ok := g.byName[TopicPartition{at.Topic, at.Partition}]
 		return ok
 	})
+	g.lane.Withhold(g.withholds)
 	// Each member takes the share of the rate that it owns of the partitions: the
 	// shares add up to the whole without anyone having to ask the others.
 	g.lane.SetRate(time.Now(), g.RateLimit*float64(len(g.parts))/float64(max(total, 1)))
 	g.p.missing(nil)
+	g.p.id.Store(&g.gen.MemberID)
 	g.Log.Info("joined", "group", g.Group, "generation", g.gen.ID, "partitions", len(g.parts))
 	g.p.tell(trace.Event{Kind: trace.Assigned, Partitions: names, Generation: int(g.gen.ID), Member: g.gen.MemberID})
 }
@@ -122,12 +143,14 @@ func (g *generation) assigned() {
 // revoked forgets everything that the next owner will read again.
 func (g *generation) revoked() {
 	g.lane.Drop()
+	g.leaveStates()
 	g.lane.Observe(time.Now())
 	for _, p := range g.parts {
 		g.Metrics.Consumer.Revoke(p.Topic, p.Partition)
 	}
 	g.Metrics.Consumer.LeaseValid.Set(0)
 	g.p.turned.Store(0)
+	g.p.id.Store(nil)
 	g.p.tell(trace.Event{Kind: trace.Revoked, Generation: int(g.gen.ID), Member: g.gen.MemberID})
 }
 
@@ -138,9 +161,13 @@ func (g *generation) loop(ctx, hard context.Context, regroup <-chan struct{}) {
 	for {
 		now := time.Now()
 		g.p.turned.Store(now.UnixNano())
+		g.obey()
 		g.register(now)
+		g.yield(now)
+		g.gathered(now)
 		g.start(now)
 		g.write(now)
+		g.flush(now)
 		g.prove(now)
 		g.show(now)
 		timer.Reset(g.sleep(time.Now()))
@@ -151,11 +178,18 @@ func (g *generation) loop(ctx, hard context.Context, regroup <-chan struct{}) {
 			g.ended(e)
 		case l := <-g.letters:
 			g.wrote(l)
+		case take := <-g.found:
+			take()
+		case l := <-g.loads:
+			g.adopt(l)
+		case f := <-g.flushes:
+			g.flushed(f)
 		case a := <-g.commit.answers:
-			if g.answered(a); g.evicted {
+			if g.answered(a); g.evicted || g.over {
 				return
 			}
 		case <-timer.C:
+		case <-g.p.tail.changed():
 		case <-ctx.Done():
 			return
 		case <-regroup:
@@ -177,6 +211,9 @@ func (g *generation) sleep(now time.Time) time.Duration {
 	}
 	if wake := g.lane.Wake(now); !wake.IsZero() && g.lease.valid() && !g.behind(now) {
 		d = min(d, wake.Sub(now))
+	}
+	if until := g.gathersUntil(); !until.IsZero() {
+		d = min(d, until.Sub(now))
 	}
 	return max(d, 0)
 }
@@ -244,6 +281,8 @@ func (g *generation) show(now time.Time) {
 		switch state {
 		case metrics.StateRunning:
 			g.Log.Info("the destination takes calls again", "was", g.state)
+		case metrics.StatePaused:
+			g.Log.Warn("an operator has paused the destination; nothing is sent until it is resumed", "was", g.state)
 		case metrics.StateUnmapped:
 			g.Log.Warn("rows have no payload, and no later row has one; if a column was renamed, change the mapping and restart",
 				"state", state, "code", code)
@@ -263,9 +302,10 @@ func (g *generation) show(now time.Time) {
 		valid = 1
 	}
 	g.Metrics.Consumer.LeaseValid.Set(valid)
+	g.showState()
 	for _, p := range g.parts {
-		p.progress.Frontier, p.progress.Position = p.front.offset(), p.front.position
-		if p.progress.LogEnd > 0 {
+		p.progress.Frontier, p.progress.Position = p.committable(), p.front.position
+		if p.heard {
 			p.metrics.Observe(p.progress, now)
 		}
 	}

@@ -22,9 +22,14 @@ const (
 // member subscribes when it joins.
 var errTopics = errors.New("the set of topics has changed")
 
-// look counts the partitions of the configured topics that exist.
+// look counts the partitions of the configured topics that exist. The retry topic is
+// among them only if it fits.
 func (p *Pipeline) look(ctx context.Context) (map[string]int, error) {
-	found, err := p.cfg.Client.Metadata(ctx, p.cfg.Topics)
+	topics := p.cfg.Topics
+	if p.cfg.RetryTopic != "" {
+		topics = append(slices.Clone(topics), p.cfg.RetryTopic)
+	}
+	found, err := p.cfg.Client.Metadata(ctx, topics)
 	if err != nil {
 		p.cfg.Metrics.Consumer.Errors.Of("metadata").Inc()
 		return nil, err
@@ -35,6 +40,7 @@ func (p *Pipeline) look(ctx context.Context) (map[string]int, error) {
 			counts[topic] = len(partitions)
 		}
 	}
+	p.fitRetries(counts)
 	return counts, nil
 }
 
@@ -62,6 +68,7 @@ func (p *Pipeline) existing(ctx context.Context) []string {
 }
 
 func (p *Pipeline) setCounts(counts map[string]int) {
+	p.cfg.Metrics.Consumer.Topics(counts)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts = counts
@@ -106,7 +113,7 @@ func (p *Pipeline) member(ctx, hard context.Context, topics []string) error {
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
 			p.cfg.Log.Debug("kafka-go says", "message", fmt.Sprintf(format, args...))
 		}),
-		GroupBalancers: []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		GroupBalancers: []kafka.GroupBalancer{ranges{}},
 	})
 	if err != nil {
 		return err

@@ -69,12 +69,6 @@ func (u *unknownTopic) gone() bool {
 	return u.answers >= goneAnswers && time.Since(u.since) >= goneAfter
 }
 
-// mark is a record that was read: the sign by which a log is known again.
-type mark struct {
-	offset int64 // -1: none yet
-	time   time.Time
-}
-
 // failed takes a failure that parts share: they back off, and look for their
 // leader again, whatever it was. It returns what their reader must be told.
 func (f *fetcher) failed(ctx context.Context, parts []*partition, err error) []fetched {
@@ -112,6 +106,13 @@ func (f *fetcher) say(p *partition, err error) {
 	if p.trouble.again(time.Now(), sayAfter) {
 		f.cfg.Log.Warn("a partition cannot be fetched; it is tried again",
 			"topic", p.Topic, "partition", p.Partition, "offset", p.next, "error", denied("topic", p.Topic, "Read", err))
+		f.stuck(p, true)
+	}
+}
+
+func (f *fetcher) stuck(p *partition, is bool) {
+	if f.cfg.OnStuck != nil {
+		f.cfg.OnStuck(p.TopicPartition, is)
 	}
 }
 
@@ -221,26 +222,37 @@ func (f *fetcher) sameLog(ctx context.Context, p *partition) (same bool, halt *h
 		return false, nil
 	case p.next > end:
 		return false, f.outOfRange(ctx, p)
-	case p.last.offset < 0:
+	case p.last.none():
 		return true, nil
 	}
-	r, err := f.client.refetch(ctx, p.Topic, p.Partition, p.last.offset)
+	halt, err = f.compare(ctx, p)
 	switch {
 	case errors.Is(err, errRecordGone): // by retention or compaction; the next fetch checks the range
+		f.recognise(ctx, p)
 		return true, nil
 	case err != nil:
 		f.cfg.OnError("fetch", err)
 		f.say(p, err)
 		return false, nil
-	case !r.Time.Equal(p.last.time):
-		return false, p.haltError(haltRecreated)
 	}
-	return true, nil
+	return halt == nil, halt
 }
 
-// recognise remembers the record before the first that will be read: the topic may
-// be recreated before another one comes, and the owner's commits give the new one
-// the old one's offset.
+// compare reads the record of the mark again. The error is about reading it.
+func (f *fetcher) compare(ctx context.Context, p *partition) (*haltError, error) {
+	r, err := f.client.refetch(ctx, p.Topic, p.Partition, p.last.offset())
+	if err != nil {
+		return nil, err
+	}
+	if markOf(r) != p.last {
+		return p.haltError(haltRecreated), nil
+	}
+	return nil, nil
+}
+
+// recognise remembers the record before the first that will be read, where no commit
+// has told of one: the topic may be recreated before another one comes, and the
+// owner's commits give the new one the old one's offset.
 func (f *fetcher) recognise(ctx context.Context, p *partition) {
 	if p.next == 0 {
 		return
@@ -248,7 +260,7 @@ func (f *fetcher) recognise(ctx context.Context, p *partition) {
 	r, err := f.client.refetch(ctx, p.Topic, p.Partition, p.next-1)
 	switch {
 	case err == nil:
-		p.last = mark{offset: r.Offset, time: r.Time}
+		p.last = markOf(r)
 	case !errors.Is(err, errRecordGone) && ctx.Err() == nil:
 		f.cfg.OnError("fetch", err)
 	}

@@ -153,9 +153,9 @@ func (k *fakeKafka) read(client *Client, starts map[int]int64, edit ...func(*fet
 	for _, f := range edit {
 		f(&cfg)
 	}
-	from := map[TopicPartition]int64{}
+	from := map[TopicPartition]start{}
 	for p, offset := range starts {
-		from[TopicPartition{"users", p}] = offset
+		from[TopicPartition{"users", p}] = start{offset: offset}
 	}
 	r.fetcher = newFetcher(client, cfg, from)
 	ctx, cancel := context.WithCancel(k.t.Context())

@@ -25,6 +25,10 @@ type Config struct {
 	Topics          []string
 	StartFrom       time.Time // where a partition has no commit; zero: the earliest record
 	DeadLetterTopic string
+	ControlTopic    string // what operators say to all processes; empty: nothing
+	// RetryTopic, if not empty, is read as well, once it has the partitions of Topics.
+	RetryTopic string
+	State      StateConfig
 
 	SessionTimeout   time.Duration
 	RebalanceTimeout time.Duration
@@ -32,11 +36,14 @@ type Config struct {
 	RateLimit        float64       // requests a second of all members together; 0: none
 	Window           int           // bytes of heap for what waits
 	Version          string        // of this program, for the headers of dead letters
+	// Sends is a word for all that decides what is sent for a record, and where to. An
+	// owner does not know what one with another word has sent.
+	Sends string
 
 	Client  *Client
 	Decoder *event.Decoder
 	Target  usync.Destination
-	Lane    usync.LaneConfig // its Metrics are set from Metrics
+	Lane    usync.LaneConfig // its Metrics are set from Metrics, its Delivered from State
 	Metrics *metrics.Destination
 	Log     *slog.Logger
 	// HashUser makes of a user's ID what may be in a log.
@@ -52,25 +59,46 @@ type Pipeline struct {
 	cfg  Config
 	lane *usync.Lane
 	dead *deadLetters
+	tail *tail // of the control topic; nil: there is none
+	// states is nil if it is not kept what was delivered.
+	states *states
+	// troubled says which partition's state cannot be used, like joined.
+	troubled atomic.Pointer[error]
 
 	// joined is nil while this process is a member whose topics exist, else it
 	// says what is missing.
 	joined atomic.Pointer[error]
+	// id is the member's of the current generation; empty between generations.
+	id atomic.Pointer[string]
 	// turned is when the loop of the current generation last went round, in
 	// nanoseconds; 0 between generations.
 	turned atomic.Int64
 
 	mu     sync.Mutex
 	counts map[string]int // partitions of each topic, as the watch last saw them
+
+	apart trouble // while the retry topic does not fit; it belongs to whoever looks
 }
 
 // NewPipeline returns a pipeline; Run makes it work.
 func NewPipeline(cfg Config) *Pipeline {
 	cfg.Lane.Metrics = cfg.Metrics
+	var kept *states
+	if cfg.State.Topic != "" {
+		kept = newStates(cfg.State, cfg.Sends, cfg.Client, cfg.Group, cfg.Metrics.State)
+		cfg.Lane.Delivered = kept // it is asked by the lane only, when p is complete
+	}
 	p := &Pipeline{
-		cfg:  cfg,
-		lane: usync.NewLane(cfg.Lane),
-		dead: &deadLetters{client: cfg.Client, topic: cfg.DeadLetterTopic, version: cfg.Version},
+		cfg:    cfg,
+		lane:   usync.NewLane(cfg.Lane),
+		states: kept,
+		dead:   &deadLetters{client: cfg.Client, topic: cfg.DeadLetterTopic, version: cfg.Version},
+	}
+	if kept != nil {
+		kept.tell = p.tell
+	}
+	if cfg.ControlTopic != "" {
+		p.tail = newTail(NewControlTopic(cfg.Client, cfg.ControlTopic), cfg.Log, cfg.Metrics.Consumer)
 	}
 	p.missing(errors.New("not joined yet"))
 	cfg.Metrics.Lane.Workers.Set(float64(cfg.Lane.Concurrency))
@@ -80,13 +108,24 @@ func NewPipeline(cfg Config) *Pipeline {
 
 func (p *Pipeline) missing(err error) { p.joined.Store(&err) }
 
-// Ready returns nil while the pipeline is a member of its group and its topics
-// exist, or what is missing. It may be called from any goroutine.
+// Ready returns nil while the pipeline is a member of its group, its topics exist and
+// its state can be used, or what is missing. It may be called from any goroutine.
 func (p *Pipeline) Ready() error {
-	if err := *p.joined.Load(); err != nil {
-		return fmt.Errorf("%s: %w", p.cfg.Destination, err)
+	for _, said := range []*error{p.joined.Load(), p.troubled.Load()} {
+		if said != nil && *said != nil {
+			return fmt.Errorf("%s: %w", p.cfg.Destination, *said)
+		}
 	}
 	return nil
+}
+
+// Member returns by what ID the group's coordinator knows this process, "" while it is
+// no member. It may be called from any goroutine.
+func (p *Pipeline) Member() string {
+	if id := p.id.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 // stuckAfter is how long one turn of the loop may take. It does no I/O, so it
@@ -115,6 +154,14 @@ func (p *Pipeline) tell(e trace.Event) {
 // Run works until ctx ends, then drains and leaves the group. When hard ends,
 // calls in flight are cancelled. The error says why it could not go on.
 func (p *Pipeline) Run(ctx, hard context.Context) error {
+	if p.tail != nil {
+		tailing, end := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { p.tail.run(tailing) })
+		defer wg.Wait()
+		defer end()
+		p.tail.await(ctx)
+	}
 	for ctx.Err() == nil {
 		topics := p.existing(ctx)
 		if topics == nil {

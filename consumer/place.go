@@ -107,11 +107,18 @@ func (f *fetcher) settle(ctx context.Context, wg *sync.WaitGroup, id int, parts 
 	}
 }
 
-// look finds out whether the log of p is the one that was read so far, if any was.
+// look finds out whether the log of p is the one that was read so far, by this owner
+// or by the one whose commit it goes on from, if any was.
 func (f *fetcher) look(ctx context.Context, p *partition, id int) (same bool, halt *haltError) {
 	if id >= 0 && p.failures == 0 && p.unknown.answers == 0 {
-		f.recognise(ctx, p)
-		return true, nil
+		if p.last.none() {
+			f.recognise(ctx, p)
+			return true, nil
+		}
+		// One request says it, unless the record is not there.
+		if halt, err := f.compare(ctx, p); err == nil {
+			return halt == nil, halt
+		}
 	}
 	same, halt = f.sameLog(ctx, p)
 	if same && id < 0 {

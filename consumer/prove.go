@@ -25,12 +25,15 @@ func (g *generation) prove(now time.Time) {
 	all := now.Sub(g.commit.lastAll) >= proveEvery || !g.lease.valid()
 	wanted := false
 	for _, p := range g.parts {
-		if p.halted {
+		_, passing := p.passing()
+		wanted = wanted || passing
+		if p.halted() {
 			continue
 		}
 		_, announced := g.lane.Controls(p.at(0))
 		all = all || !announced
-		wanted = wanted || !announced || p.front.position+headroom/2 >= p.end && p.end > 0
+		begins := p.end == 0 && p.state != nil // nothing of it is registered before
+		wanted = wanted || !announced || begins || p.front.position+headroom/2 >= p.end && p.end > 0
 	}
 	since := now.Sub(g.commit.lastSent)
 	switch {
@@ -84,6 +87,9 @@ func (g *generation) answered(a commitAnswer) {
 		outcome := trace.OK
 		switch code {
 		case 0:
+			if g.passed(p, c) {
+				g.over = true
+			}
 			p.committed, p.end = max(p.committed, c.Offset), max(p.end, a.ends[i])
 			g.lane.Announced(a.named[i])
 			g.lease.renew(a.sent)
@@ -155,6 +161,7 @@ func (g *generation) lost() {
 	g.evicted = true
 	g.lease.end()
 	g.kill()
+	g.unwrite()
 }
 
 // drain ends the generation: nothing new is started, what was not sent is left to
@@ -173,13 +180,16 @@ func (g *generation) drain(hard context.Context) {
 	if !g.commit.pending && !g.evicted {
 		g.sendCommit(began, true, false) // is the membership still there?
 	}
-	for g.lane.InFlight() > 0 || g.writing || g.commit.pending || sabotage.On(sabotage.EndlessDrain) && hard.Err() == nil {
+	for g.lane.InFlight() > 0 || g.writing || g.commit.pending || g.flushing() || sabotage.On(sabotage.EndlessDrain) && hard.Err() == nil {
 		g.p.turned.Store(time.Now().UnixNano())
+		g.flush(time.Now())
 		select {
 		case e := <-g.calls:
 			g.ended(e)
 		case l := <-g.letters:
 			g.wrote(l)
+		case f := <-g.flushes:
+			g.flushed(f)
 		case a := <-g.commit.answers:
 			g.answered(a)
 		case <-keep.C:
@@ -187,12 +197,19 @@ func (g *generation) drain(hard context.Context) {
 				g.sendCommit(time.Now(), true, false)
 			}
 		case <-deadline.C:
+			if cut || g.lane.InFlight() == 0 && !g.writing {
+				cut = true
+				g.unwrite() // what is not written is read again by the next owner
+				continue
+			}
 			cut = true
 			g.Log.Warn("calls in flight are cancelled: the drain took too long", "calls", g.lane.InFlight())
 			g.kill()
+			deadline.Reset(produceWait) // to write down that their outcome is not known
 		case <-give:
 			give, cut = nil, true
 			g.kill()
+			g.unwrite()
 		}
 	}
 	if !g.evicted && g.sendCommit(time.Now(), true, true) {

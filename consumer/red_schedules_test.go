@@ -129,7 +129,7 @@ func killedOnTheWire(r *red) {
 // rejectsAll has vendors that reject everything for a while, and then a user whom
 // they do not know yet.
 func rejectsAll(r *red) {
-	r.ledger.poisoned = func(string, string) bool { return false }
+	r.ledger.poison = func(trace.Event) []string { return nil }
 	r.start()
 	r.hot()
 	r.down = destTaptalk
@@ -145,6 +145,12 @@ func rejectsAll(r *red) {
 // poisonAndOutage has a user that is rarely wrong, and an outage before its dead
 // letter is due.
 func poisonAndOutage(r *red) {
+	r.ledger.poison = func(wrote trace.Event) []string {
+		if wrote.User == "13" {
+			return []string{destTaptalk}
+		}
+		return nil
+	}
 	r.start(func(c *Config) { c.Lane.Release.Settle = time.Minute })
 	r.hot()
 	r.down = destTaptalk

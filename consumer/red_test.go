@@ -3,13 +3,11 @@
 package consumer
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"usersync/consumer/trace"
 	"usersync/e2e/ledger"
 	"usersync/sync/sabotage"
 )
@@ -52,9 +50,17 @@ func TestRed(t *testing.T) {
 		{"applied late", appliedLate, []broken{{sabotage.NoConfirm, ledger.LeftBack}}},
 		{"killed on the wire", killedOnTheWire, []broken{{sabotage.ForgetDoubts, ledger.LeftBack}}},
 		{"everything is rejected", rejectsAll, []broken{{sabotage.NoContrast, ledger.NotAtFault}}},
-		{"poison and an outage", poisonAndOutage, []broken{{sabotage.LettersWhileHeld, ledger.JudgedHeld}}},
+		{"poison and an outage", poisonAndOutage, []broken{
+			{sabotage.LettersWhileHeld, ledger.JudgedHeld},
+			{sabotage.BlameNobody, ledger.Spared},
+		}},
+		{"a zombie's state", func(r *red) { thaw(r.bubble, false) }, []broken{{sabotage.TrustZombie, ledger.LeftBack}}},
+		{"a state without its tail", func(r *red) { loseTail(r.bubble) }, []broken{{sabotage.TrustLostTail, ledger.LeftBack}}},
 	}
-	tried := map[sabotage.Hook]bool{}
+	tried := map[sabotage.Hook]bool{
+		// Of what is remembered of users: see TestRed of the lane.
+		sabotage.TrustAttempted: true, sabotage.TrustPossiblySent: true,
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Run("whole", func(t *testing.T) { inRed(t, false, tt.schedule) })
@@ -80,11 +86,9 @@ func TestRed(t *testing.T) {
 // red is a bubble that every probe looks at.
 type red struct {
 	*bubble
-	stall    ledger.Stall
-	lag      ledger.Lag
-	down     string                 // the destination that is in trouble
-	versions map[string]trace.Event // by name: what was written
-	windows  map[string]int64       // by destination
+	stall ledger.Stall
+	lag   ledger.Lag
+	down  string // the destination that is in trouble
 }
 
 // inRed runs a schedule under all probes and returns what they have found. Unless
@@ -93,9 +97,9 @@ func inRed(t *testing.T, broken bool, schedule func(r *red)) (found []ledger.Fin
 	t.Helper()
 	inBubble(t, 2, func(b *bubble) {
 		r := &red{
-			bubble: b, versions: map[string]trace.Event{},
-			stall: ledger.Stall{Limit: 45*time.Second + 15*time.Second},
-			lag:   ledger.Lag{Limit: 90 * time.Second}, // a doubt, and time to confirm
+			bubble: b,
+			stall:  ledger.Stall{Limit: 45*time.Second + 15*time.Second},
+			lag:    ledger.Lag{Limit: 90 * time.Second}, // a doubt, and time to confirm
 		}
 		b.ledger.tolerant = broken
 		b.configure = func(c *Config) { c.Window, c.Lane.Concurrency = window, 4 }
@@ -104,7 +108,10 @@ func inRed(t *testing.T, broken bool, schedule func(r *red)) (found []ledger.Fin
 			r.terminate(w)
 		}
 		b.private()
-		r.applied()
+		b.ledger.regressed()
+		if b.ledger.poison != nil {
+			b.ledger.report(b.ledger.judged.Due()...)
+		}
 		if !broken && (b.ledger.Calls(destTaptalk) == 0 || b.ledger.Calls(destHaptik) == 0) {
 			t.Error("there was nothing to find anything in")
 		}
@@ -118,12 +125,7 @@ const window = 100_000
 
 // tell changes a user; its name is unique, so that a vendor's history tells the
 // versions apart.
-func (r *red) tell(user string, n int) {
-	r.write(user, name(n))
-	e := trace.Event{Topic: "users", Partition: int(r.partitionOf(user)), User: user}
-	e.Offset = r.ends[TopicPartition{e.Topic, e.Partition}] - 1
-	r.versions[name(n)] = e
-}
+func (r *red) tell(user string, n int) { r.write(user, name(n)) }
 
 // watch lets time pass under the eyes of the probes.
 func (r *red) watch(d time.Duration) {
@@ -140,33 +142,16 @@ func (r *red) sample(dest string) {
 	r.ledger.report(r.stall.Add(ledger.Work{
 		At: now, Destination: dest, Waiting: r.behind(dest), Settled: int64(r.ledger.Done(dest)), Held: held,
 	})...)
-	oldest := now
 	for _, tp := range r.ledger.Partitions() {
-		settled := r.ledger.Settled(dest, tp)
 		r.ledger.report(r.lag.Add(ledger.Progress{
-			At: now, Destination: dest, Partition: fmt.Sprint(tp), Held: held, Settled: settled, Committed: r.ledger.Committed(dest, tp),
+			At: now, Destination: dest, Partition: fmt.Sprint(tp), Held: held,
+			Settled: r.ledger.Settled(dest, tp), Committed: r.ledger.Committed(dest, tp),
 		})...)
-		for _, e := range r.ledger.Events(func(e trace.Event) bool {
-			return e.Kind == ledger.Wrote && e.TopicPartition() == tp && e.Offset == settled
-		}) {
-			oldest = earlier(oldest, e.At)
-		}
 	}
 	if r.down != "" && !held {
-		r.ledger.report(ledger.Isolation{Limit: 30 * time.Second}.Check(now, r.down, dest, now.Sub(oldest))...)
+		r.isolated(r.down, dest, 30*time.Second)
 	}
-	for _, w := range r.alive {
-		// Beyond the window there is at most the change that filled it.
-		bytes := int64(w.metric("queue_bytes", "destination", dest))
-		r.ledger.report(ledger.Memory{Limit: window + 2_000}.Check(now, w.name(), dest, bytes)...)
-	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+	r.bounded(dest)
 }
 
 // terminate stops a worker as an orchestrator does, whose patience ends.
@@ -188,29 +173,6 @@ func (r *red) terminate(w *worker) {
 		<-w.done
 	}
 	w.gone()
-}
-
-// applied holds what the vendors hold against the calls.
-func (r *red) applied() {
-	probe := ledger.NewRegression(time.Minute, func(f ledger.Finding) { r.ledger.report(f) })
-	for _, dest := range both {
-		var all []trace.Event
-		for user := range r.rows {
-			for _, v := range r.bubble.versions(dest, user) {
-				e, ok := r.versions[bodyField(v.Body, map[string]string{destTaptalk: "fullName", destHaptik: "name"}[dest])]
-				if v.Order > 0 && ok {
-					e.At, e.Kind, e.Destination = v.Applied, ledger.Applied, dest
-					all = append(all, e)
-				}
-			}
-		}
-		slices.SortStableFunc(all, func(a, b trace.Event) int { return a.At.Compare(b.At) })
-		told := r.ledger.Events(func(e trace.Event) bool { return cmp.Or(e.Destination, dest) == dest })
-		for _, e := range ledger.Merge(0, told, all) {
-			probe.Note(e)
-		}
-	}
-	probe.End()
 }
 
 // all is what was found so far.

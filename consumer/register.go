@@ -2,10 +2,9 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"usersync/consumer/trace"
+	"usersync/metrics"
 	usync "usersync/sync"
 	"usersync/sync/sabotage"
 )
@@ -19,27 +18,36 @@ const (
 
 // read starts to fetch and decode. What it starts ends with ctx.
 func (g *generation) read(ctx context.Context) {
-	starts := map[TopicPartition]int64{}
+	g.readCtx = ctx
+	starts := map[TopicPartition]start{}
 	for _, p := range g.parts {
 		p.heardAt = time.Now()
-		if !p.aside() {
-			starts[p.TopicPartition] = p.start
+		if p.halt == nil && !p.aside() {
+			starts[p.TopicPartition] = start{p.start, p.last}
 		}
 	}
 	g.fetch = newFetcher(g.Client, fetchConfig{
-		MaxWait: fetchWait, MaxBytes: fetchBytes, Timeout: fetchLimit, Budget: NewBudget(readAhead),
+		MaxWait: fetchWait, MaxBytes: fetchBytes, Timeout: fetchLimit, Budget: NewBudget(readAhead), Spare: g.RetryTopic,
 		OnError: func(op string, err error) {
 			g.Metrics.Consumer.Errors.Of(op).Inc()
 			g.Log.Debug("a request to Kafka failed", "op", op, "error", err)
 		},
 		Log: g.Log,
+		OnStuck: func(tp TopicPartition, stuck bool) {
+			if m := g.byName[tp].metrics; stuck {
+				m.Wait(metrics.WaitsForFetch)
+			} else {
+				m.Ready(metrics.WaitsForFetch)
+			}
+		},
 	}, starts)
 	raw := make(chan fetched)
 	g.wg.Go(func() {
 		defer close(raw)
 		_ = g.fetch.run(ctx, raw) // its only error is that ctx ended
 	})
-	g.wg.Go(func() { decode(ctx, g.Decoder, raw, g.portions) })
+	g.wg.Go(func() { g.decode(ctx, raw, g.portions) })
+	g.loadStates()
 }
 
 // took takes what was read of a partition.
@@ -49,18 +57,31 @@ func (g *generation) took(b *portion) {
 		g.halt(p, b.Err)
 		return
 	}
-	p.inbox, p.heard, p.heardAt = b, true, time.Now()
-	p.progress.LogEnd, p.progress.LogStart = b.LastStable, b.LogStart
+	p.inbox, p.heardAt = b, time.Now()
+	p.hears(b.LastStable)
+	p.progress.LogStart = b.LogStart
+	if p.kept != nil && !g.regain(p) {
+		g.load(p)
+	}
 }
 
 // register gives the lane what was read, as far as it may go: up to the offset
 // that a commit has announced, and as long as the window has room. What stays
-// behind keeps its partition from being fetched.
+// behind keeps its partition from being fetched. What operators have sent again
+// gets half of the window at most: a change that is new has to get in beside it. The
+// partitions take turns at being first: the room that a delivery makes is for one change.
 func (g *generation) register(now time.Time) {
-	for _, p := range g.parts {
-		if p.inbox == nil || sabotage.On(sabotage.StalledLoop) {
+	g.round++
+	for i := range g.parts {
+		p := g.parts[(g.round+i)%len(g.parts)]
+		if p.inbox == nil || g.unknowing(p) || sabotage.On(sabotage.StalledLoop) {
 			continue
 		}
+		room := g.Window
+		if p.retry {
+			room /= 2
+		}
+		g.gather(now, p)
 		for b := p.inbox; b.next < len(b.events); b.next++ {
 			e := &b.events[b.next]
 			p.front.advance(e.offset) // there is nothing between the records
@@ -71,15 +92,23 @@ func (g *generation) register(now time.Time) {
 				}
 				break
 			}
-			if g.lane.Bytes() >= g.Window && !sabotage.On(sabotage.NoWindow) {
+			if g.lane.Bytes() >= room && !sabotage.On(sabotage.NoWindow) {
 				break
 			}
-			p.waited = false
-			g.submit(now, p, e)
+			p.waited, g.registered = false, now
+			if !p.retry {
+				g.submit(now, p, e)
+			} else if !g.resubmit(now, p, e) {
+				break
+			}
 		}
 		if b := p.inbox; b.next == len(b.events) {
 			p.front.advance(b.Next)
-			p.inbox = nil
+			p.passed(b.Last)
+			p.inbox, p.heardAt = nil, now // more can only be fetched from now on
+			if p.retry && b.Next >= b.LastStable {
+				g.forgetRecent(p)
+			}
 			g.fetch.resume(p.TopicPartition)
 		}
 	}
@@ -88,9 +117,11 @@ func (g *generation) register(now time.Time) {
 // submit registers one record.
 func (g *generation) submit(now time.Time, p *owned, e *decoded) {
 	p.metrics.Records.Inc()
+	p.notes(e)
 	switch {
 	case e.code != "":
 		g.Metrics.Events.Undecodable(e.code)
+		g.Metrics.Failures.Note(now, "undecodable", e.code, "")
 		g.lane.Undecodable(p.at(e.offset), e.written, e.code, p.front.hold(e.offset))
 	case e.event.Skip != "":
 		g.Metrics.Events.Skipped(e.event.Op, string(e.event.Skip))
@@ -103,22 +134,6 @@ func (g *generation) submit(now time.Time, p *owned, e *decoded) {
 		if suspects := p.suspected(now); suspects.has(bucketOf(e.event.Change.User)) {
 			g.lane.Suspect(e.event.Change.User, p.doubtUntil)
 		}
-		g.lane.Submit(now, e.event.Change, p.front.hold(e.offset), p.possibly(e.offset))
+		g.lane.Submit(now, e.event.Change, usync.Place{At: p.at(e.offset), Hold: p.front.hold(e.offset)}, p.sent(e.offset))
 	}
-}
-
-// halt stops a partition, loudly: its records can not be read any more, so what
-// waits of it is dropped and it is not committed again. A recreated topic would
-// accept the old numbers.
-func (g *generation) halt(p *owned, err error) {
-	p.halted, p.inbox = true, nil
-	reason := "other"
-	if e, ok := errors.AsType[*haltError](err); ok {
-		reason = string(e.Reason)
-	}
-	p.metrics.Halt(reason)
-	g.lane.Forget(usync.Position{Topic: p.Topic, Partition: p.Partition})
-	g.Log.Error("a partition is not read any more; nothing of it is committed until an operator sets the group's offset with Kafka's own tool and restarts the workers",
-		"topic", p.Topic, "partition", p.Partition, "reason", reason, "committed", p.committed, "error", err)
-	g.p.tell(trace.Event{Kind: trace.Halt, Topic: p.Topic, Partition: p.Partition, Offset: p.committed, Outcome: reason})
 }

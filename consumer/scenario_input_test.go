@@ -163,7 +163,7 @@ func TestLetterTooLarge(t *testing.T) {
 		key := []byte(`{ "id": 7 }`)
 		value := fmt.Appendf(nil, `{"before":null,"after":{"id":7,"full_name":%q,"email":null,"blob":%q},"op":"u"}`, planted, strings.Repeat("z", 100_000))
 		c := b.raw(&kgo.Record{Key: key, Value: value})[0]
-		b.ledger.wrote(c, "7", false)
+		b.ledger.wrote(c, "7", planted)
 		b.writeAll(numbers(101, 120)...)
 		b.start()
 		b.settles(2 * time.Minute)

@@ -65,7 +65,7 @@ func TestOnePoisonUser(t *testing.T) {
 			Partition: b.partitionOf(poison), Key: []byte(key), Value: []byte(value),
 			Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte("7")}},
 		})[0]
-		b.ledger.wrote(c, poison, false)
+		b.ledger.wrote(c, poison, planted)
 		b.rows[poison] = planted
 		b.writeAll(numbers(5001, 10_000)...)
 		b.start()

@@ -179,20 +179,27 @@ func TestSecondTopicAdded(t *testing.T) {
 	})
 }
 
+// outlived has retention win while no worker runs: 20 changes are committed, 60 were
+// written, and the first 40 are gone.
+func (b *bubble) outlived() {
+	b.t.Helper()
+	w := b.start()
+	b.writeAll(numbers(1, 20)...)
+	b.settles(time.Minute)
+	w.stop()
+	b.writeAll(numbers(21, 60)...)
+	if err := b.kafka.DeleteRecords("users", 0, 40); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // TestRecordsDeletedBelowThePosition lets retention win against a worker that is
 // stopped, or against one that waits: what was lost is not passed over in silence.
 func TestRecordsDeletedBelowThePosition(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		inBubble(t, 1, func(b *bubble) {
+			b.outlived()
 			w := b.start()
-			b.writeAll(numbers(1, 20)...)
-			b.settles(time.Minute)
-			w.stop()
-			b.writeAll(numbers(21, 60)...)
-			if err := b.kafka.DeleteRecords("users", 0, 40); err != nil {
-				b.t.Fatal(err)
-			}
-			w = b.start()
 			b.halted(w, 30*time.Second, "out_of_range_below")
 			time.Sleep(5 * time.Minute)
 			b.holds(users0, 20)

@@ -134,12 +134,16 @@ func TestUnavailableValueFails(t *testing.T) {
 		for i, value := range []string{shapes["text"], shapes["array"], shapes["bytes"]} {
 			b.row(fmt.Sprint(i+1), name(1), `,"bio":`+value)
 		}
-		b.write("9", name(2)) // has no such column at all
+		b.row("9", name(2), "") // has no such column at all
 		b.row("10", name(3), known)
 		b.settles(time.Minute)
 		for dest, letters := range b.lettersOf(8) {
-			want := map[string]string{destTaptalk: "unavailable (field username)", destHaptik: "unavailable (field custom_data.bio)"}[dest]
+			field := map[string]string{destTaptalk: "username", destHaptik: "custom_data.bio"}[dest]
 			for c, l := range letters {
+				want := "unavailable (field " + field + ")"
+				if c.offset == 3 { // user 9
+					want = "no_column (field " + field + ")"
+				}
 				if h := headersOf(l); h["usersync.reason"] != "invalid_payload" || h["usersync.error"] != want || h["usersync.attempts"] != "0" {
 					b.t.Errorf("%s: the dead letter for %v has the headers %v", dest, c, h)
 				}

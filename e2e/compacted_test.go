@@ -23,6 +23,7 @@ const aborted = 1_000_000
 // several producers that overlap with each other's aborted ones, and a marker at
 // its very end. Another client's view of it says what is right.
 func TestCompactedTransactionalTopic(t *testing.T) {
+	t.Parallel() // it measures nothing
 	const topic = "compacted"
 	d := deploy(t, 1, nil)
 	d.Config["kafka.topics"] = []string{topic}

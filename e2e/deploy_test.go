@@ -15,7 +15,13 @@ import (
 // deploy starts a broker with the topics of a deployment.
 func deploy(t *testing.T, partitions int, settings map[string]string) *worker.Deployment {
 	t.Helper()
-	d := &worker.Deployment{Broker: e2e.Kafka(t, broker.Config{}).Client, Vendors: vendors.Start(t), Config: worker.Config{}}
+	return deployOn(t, e2e.Kafka(t, broker.Config{}), partitions, settings)
+}
+
+// deployOn does so on a broker that runs.
+func deployOn(t *testing.T, k *broker.Broker, partitions int, settings map[string]string) *worker.Deployment {
+	t.Helper()
+	d := &worker.Deployment{Broker: k.Client, Vendors: vendors.Start(t), Config: worker.Config{}}
 	create(t, d.Broker, "users", partitions, settings)
 	create(t, d.Broker, "dead", 1, nil)
 	// A new broker has no coordinator until someone asks for one, and a worker that

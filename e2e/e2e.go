@@ -17,14 +17,30 @@ import (
 	"usersync/e2e/connect"
 	"usersync/e2e/postgres"
 	"usersync/e2e/process"
+	"usersync/e2e/prometheus"
 )
 
 // packages are Debian's for the programs that tests ask for.
 var packages = map[string]string{
+	"chromium": "chromium",
 	"java":     "default-jre-headless",
 	"mvn":      "maven",
 	"postgres": "postgresql",
 	"psql":     "postgresql-client",
+	"buildah":  "buildah",
+	"podman":   "podman",
+	"runc":     "runc",
+}
+
+// targets are make's that build a program and run the tests that ask for it. chart-e2e
+// has all that chart-test has, so a test that needs both asks for its programs last.
+var targets = map[string]string{
+	"helm":                    "chart-test",
+	"etcd":                    "chart-e2e",
+	"kube-apiserver":          "chart-e2e",
+	"kube-controller-manager": "chart-e2e",
+	"kubectl":                 "chart-e2e",
+	"kubectl-validate":        "chart-e2e",
 }
 
 // Require skips the test, or fails it under USERSYNC_E2E=require, unless all
@@ -35,6 +51,7 @@ func Require(t testing.TB, programs ...string) {
 		unavailable(t, "USERSYNC_E2E=off")
 	}
 	var missing, install []string
+	var target string
 	for _, p := range programs {
 		find := exec.LookPath
 		if p == "postgres" {
@@ -47,6 +64,9 @@ func Require(t testing.TB, programs ...string) {
 		if name, ok := packages[p]; ok {
 			install = append(install, name)
 		}
+		if name, ok := targets[p]; ok {
+			target = name
+		}
 	}
 	if len(missing) == 0 {
 		return
@@ -54,6 +74,9 @@ func Require(t testing.TB, programs ...string) {
 	reason := "not installed: " + strings.Join(missing, ", ")
 	if len(install) > 0 {
 		reason += "; on Debian: apt-get install " + strings.Join(install, " ")
+	}
+	if target != "" {
+		reason += "; make " + target + " builds what is missing and runs this"
 	}
 	unavailable(t, reason)
 }
@@ -82,6 +105,18 @@ func RequireConnect(t testing.TB) {
 	Require(t, "java")
 	_, _, err := connect.Fetch(t.Context())
 	fetched(t, err)
+}
+
+// RequirePrometheus skips the test, or fails it under USERSYNC_E2E=require, unless there
+// is a Prometheus, having fetched it where it can be fetched.
+func RequirePrometheus(t testing.TB) prometheus.Programs {
+	t.Helper()
+	Require(t)
+	programs, err := prometheus.Fetch(t.Context())
+	if err != nil {
+		unavailable(t, err.Error()) // neither installed nor Debian's, or no network
+	}
+	return programs
 }
 
 func fetched(t testing.TB, err error) {
@@ -155,6 +190,22 @@ func Connect(t testing.TB, c connect.Config) *connect.Worker {
 	}
 	t.Cleanup(w.Close)
 	return w
+}
+
+// Prometheus starts a Prometheus for the test, in a directory of the test unless c names
+// one. It is ended with the test.
+func Prometheus(t testing.TB, c prometheus.Config) *prometheus.Server {
+	t.Helper()
+	RequirePrometheus(t)
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
+	s, err := prometheus.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
 }
 
 // Start starts a process for the test. It is ended with the test; its output is

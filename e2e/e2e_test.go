@@ -39,11 +39,12 @@ func TestRequire(t *testing.T) {
 		{"require", "go", ""},
 		{"require", missing, "fail: cannot run, and USERSYNC_E2E=require: not installed: " + missing},
 		{"require", "java", "fail: cannot run, and USERSYNC_E2E=require: not installed: java; on Debian: apt-get install default-jre-headless"},
+		{"", "kube-apiserver", "skip: cannot run: not installed: kube-apiserver; make chart-e2e builds what is missing and runs this"},
 		{"off", "go", "skip: cannot run: USERSYNC_E2E=off"},
 	} {
 		t.Run(c.mode+" "+c.program, func(t *testing.T) {
 			t.Setenv("USERSYNC_E2E", c.mode)
-			if c.program == "java" {
+			if c.program == "java" || c.program == "kube-apiserver" {
 				t.Setenv("PATH", t.TempDir())
 			}
 			o := &outcome{TB: t}

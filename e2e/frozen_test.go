@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"usersync/consumer/trace"
+	"usersync/e2e/ledger"
 	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
@@ -19,6 +21,7 @@ import (
 // it must call nobody before it is a member again, and then only for partitions
 // that it owns.
 func TestFrozenWorker(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		config worker.Config
 		least  time.Duration // of being frozen
@@ -36,18 +39,19 @@ func TestFrozenWorker(t *testing.T) {
 			freeze(t, d, tt.least)
 		})
 	}
+	t.Run("with a state to write", func(t *testing.T) {
+		t.Parallel() // it is over before the default session is
+		freezeWriting(t)
+	})
 }
 
 func freeze(t *testing.T, d *worker.Deployment, least time.Duration) {
 	const users = 600
+	d.Traces = t.TempDir()
 	d.Vendors.Latency(100 * time.Millisecond)
 	book := worker.NewBook("users")
 	frozen, other := d.Start(t, "frozen", nil), d.Start(t, "other", nil)
-	share := func(w *worker.Worker) bool {
-		n, _ := w.Metric("consumer_assigned_partitions")
-		return n == float64(len(worker.Destinations))
-	}
-	shared := func() bool { return share(frozen) && share(other) }
+	shared := func() bool { return owned(frozen) == 1 && owned(other) == 1 }
 	worker.Until(t, worker.Limit, "each worker owns a partition", shared)
 
 	everyone := book.Shuffled(users, users)
@@ -59,11 +63,8 @@ func freeze(t *testing.T, d *worker.Deployment, least time.Duration) {
 		})
 	}
 	frozen.Send(syscall.SIGSTOP)
-	began := time.Now()
-	worker.Until(t, worker.Limit, "the other worker has taken over", func() bool {
-		n, _ := other.Metric("consumer_assigned_partitions")
-		return n == 2*float64(len(worker.Destinations))
-	})
+	began := time.Now().Add(stopping)
+	worker.Until(t, worker.Limit, "the other worker has taken over", func() bool { return owned(other) == 2 })
 	book.Write(t, d.Broker, everyone...)
 	book.Settle(t, d)
 	worker.Until(t, worker.Limit, "it was frozen for long enough", func() bool { return time.Since(began) >= least })
@@ -78,7 +79,22 @@ func freeze(t *testing.T, d *worker.Deployment, least time.Duration) {
 	for _, destination := range worker.Destinations {
 		checkThaw(t, d, destination, book, frozen, thawed)
 	}
+	told := []trace.Event{{At: began, Kind: ledger.Frozen, Worker: frozen.Name}, {At: thawed, Kind: ledger.Thawed, Worker: frozen.Name}}
+	// Its calls in flight were applied long before another one called.
+	if r := judge(t, d, book, told, frozen, other); r.Lost > 0 {
+		t.Errorf("users were taken back %d times", r.Lost)
+	}
 }
+
+// owned is how many partitions a worker has of each destination.
+func owned(w *worker.Worker) float64 {
+	n, _ := w.Metric("consumer_assigned_partitions")
+	return n / float64(len(worker.Destinations))
+}
+
+// stopping is how long the kernel may take to stop all threads of a process, on a
+// machine that is busy. Nobody else calls before the session has ended, much later.
+const stopping = time.Second
 
 // checkThaw holds a destination's calls against what a worker that was frozen may
 // do once it has thawed.
@@ -100,9 +116,6 @@ func checkThaw(t *testing.T, d *worker.Deployment, destination string, book *wor
 		if p := partitionOf(book, c.User); !owns(frozen, destination, p) {
 			t.Errorf("%s: a call for partition %d, which is another's", destination, p)
 		}
-	}
-	for _, s := range stale(d.Vendors, book, destination) {
-		t.Errorf("%s: %s", destination, s)
 	}
 	if n := d.Vendors.Stats(destination).MaxOverlap; n > 1 {
 		t.Errorf("%s: %d calls of one user at once", destination, n)

@@ -18,6 +18,7 @@ import (
 // table that has grown for years, read twice and followed while it changes, by two
 // workers. In the end both vendors hold what the table does.
 func TestPipeline(t *testing.T) {
+	t.Parallel() // it measures nothing
 	const before, changes = 10_000, 3_000
 	p := pipeline.New(t, pipeline.Config{})
 	a := &app{t: t, p: p, random: rand.New(rand.NewPCG(1, 2)), deleted: map[string]bool{}}

@@ -17,6 +17,7 @@ import (
 // TestSecondSignal stops a worker whose vendors never answer: it waits for them,
 // until it is told again. What it left behind is delivered by the next one.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel() // it measures nothing
 	d := deploy(t, 1, nil)
 	d.Config["shutdown.drain_timeout"] = "2m" // only the signal can be what ends it
 	d.Config["kafka.rebalance_timeout"] = "3m"
@@ -52,6 +53,7 @@ func TestSecondSignal(t *testing.T) {
 
 // TestAdminServer looks at what orchestrators and Prometheus ask a real process.
 func TestAdminServer(t *testing.T) {
+	t.Parallel() // it measures nothing
 	d := deploy(t, 1, nil)
 
 	d.Config["kafka.dead_letter_topic"] = "typo"
@@ -101,6 +103,7 @@ func TestAdminServer(t *testing.T) {
 // TestKeyRotation gives a worker a key that is not valid any more. It must not try
 // it on every user, nor blame the users; and the right key is enough to go on.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel() // it measures nothing
 	const users, concurrency, probes = 1000, 16, 20
 	d := deploy(t, 3, nil)
 	d.Vendors.SetKeys(vendors.TapTalk, vendortest.Key{ID: "key", Secret: "the-new-secret"})

@@ -30,6 +30,7 @@ func login(addr string, keys worker.Config) worker.Config {
 
 // TestSecured runs workers against one broker with TLS, SASL and access rules.
 func TestSecured(t *testing.T) {
+	t.Parallel() // it measures nothing
 	b := e2e.Kafka(t, broker.Config{Secured: true})
 	if err := b.Grant(t.Context()); err != nil {
 		t.Fatal(err)
@@ -41,6 +42,7 @@ func TestSecured(t *testing.T) {
 	t.Run("ways in", func(t *testing.T) { testWaysIn(t, b, v) })
 	t.Run("shut out", func(t *testing.T) { testShutOut(t, b, v) })
 	t.Run("access taken away", func(t *testing.T) { testAccessTakenAway(t, b, v) })
+	t.Run("topics to be made", func(t *testing.T) { testTopicDenied(t, b, v) })
 }
 
 // testWaysIn has a worker do everything on each secured listener: join, fetch,
@@ -210,6 +212,33 @@ func turnedAway(t *testing.T, d *worker.Deployment, name string, c worker.Config
 				t.Error("it said a password")
 			}
 		}
+	}
+}
+
+// testTopicDenied has the product make topics of which one is denied: it says which right
+// is missing, makes the others, and the rest once the right is there.
+func testTopicDenied(t *testing.T, b *broker.Broker, v *vendors.Vendors) {
+	s := b.Security()
+	d := secured(t, b, v, "made", login(s.SASLOverTLS, worker.Config{
+		"tls.enabled": true, "tls.ca_file": s.CAFile, "sasl.mechanism": "scram-sha-512",
+		"retry_topic": "retry-made", "control_topic": "control-made",
+	}))
+	denied := broker.Access{Resource: kmsg.ACLResourceTypeTopic, Name: "control-made", Operation: kmsg.ACLOperationCreate}
+	if err := b.Deny(t.Context(), denied); err != nil {
+		t.Fatal(err)
+	}
+	code, out, said := d.Command(t, "made", nil, "topics", "--create", "--replication-factor", "1")
+	if code != 1 || !strings.Contains(said, "topic control-made: access denied: this user needs Create; grant it with kafka-acls.sh") {
+		t.Errorf("exit code %d\n%s%s", code, out, said)
+	}
+	if n, err := b.Partitions(t.Context(), "retry-made"); n != 1 || err != nil {
+		t.Errorf("the other topic has %d partitions (%v)", n, err)
+	}
+	if err := b.Return(t.Context(), denied); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, said := d.Command(t, "made", nil, "topics", "--create", "--replication-factor", "1"); code != 0 {
+		t.Errorf("exit code %d\n%s%s", code, out, said)
 	}
 }
 

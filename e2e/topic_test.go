@@ -2,8 +2,11 @@ package e2e_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
+	"usersync/e2e"
+	"usersync/e2e/broker"
 	"usersync/e2e/vendors"
 	"usersync/e2e/worker"
 )
@@ -14,7 +17,10 @@ import (
 // worker may halt, which it must say, or begin anew if the offsets are gone. After
 // the documented way out, which is Kafka's own offset tool, nothing is skipped.
 func TestTopicRecreated(t *testing.T) {
-	d := deploy(t, 1, nil)
+	t.Parallel() // it measures nothing
+	k := e2e.Kafka(t, broker.Config{})
+	d := deployOn(t, k, 1, nil)
+	t.Run("others are made", func(t *testing.T) { testTopicsAreMade(t, d.Broker) })
 	for _, tt := range []struct {
 		name          string
 		before, after int
@@ -62,9 +68,7 @@ func TestTopicRecreated(t *testing.T) {
 			}
 			w.Stop()
 			for _, destination := range halted {
-				if err := d.Broker.SetOffset(t.Context(), d.Group(destination), topic, 0, 0); err != nil {
-					t.Fatal(err)
-				}
+				resetOffset(t, k, d.Group(destination), topic)
 			}
 			d.Start(t, "after", nil)
 			worker.Until(t, worker.Limit, "nothing was skipped", func() bool {
@@ -74,6 +78,48 @@ func TestTopicRecreated(t *testing.T) {
 			})
 		})
 	}
+}
+
+// testTopicsAreMade has the product make what a deployment lacks. A real broker refuses
+// settings that it does not know, and compares those of the topics with its own defaults.
+func testTopicsAreMade(t *testing.T, b *broker.Client) {
+	create(t, b, "source", 3, map[string]string{"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"})
+	d := &worker.Deployment{Broker: b, Vendors: vendors.Start(t), Config: worker.Config{
+		"kafka.topics": []string{"source"}, "kafka.dead_letter_topic": "made-dead", "kafka.retry_topic": "made-retry",
+		"kafka.control_topic": "made-control", "kafka.state_topic": "made-state",
+	}}
+	if code, out, said := d.Command(t, "topics", nil, "topics"); code != 1 || strings.Count(out, "missing") < 4 {
+		t.Errorf("before: exit code %d\n%s%s", code, out, said)
+	}
+	for _, status := range []string{"created", "ok"} { // the second time there is nothing to do
+		code, out, said := d.Command(t, "topics", nil, "topics", "--create", "--replication-factor", "1")
+		for _, topic := range []string{"made-dead", "made-retry", "made-control", "made-state"} {
+			if !slices.ContainsFunc(strings.Split(out, "\n"), func(line string) bool {
+				words := strings.Fields(line)
+				return len(words) > 2 && words[0] == topic && words[2] == status
+			}) {
+				t.Errorf("%s is not %s", topic, status)
+			}
+		}
+		if code != 0 {
+			t.Errorf("exit code %d\n%s%s", code, out, said)
+		}
+	}
+	if code, out := d.Check(t, "topics", nil); code != 0 || strings.Contains(out, "warning: topic made-") {
+		t.Errorf("check: exit code %d\n%s", code, out)
+	}
+}
+
+// resetOffset is what docs/architecture.md tells operators to do, once it can be done:
+// the tool refuses while the group has a member.
+func resetOffset(t *testing.T, k *broker.Broker, group, topic string) {
+	t.Helper()
+	worker.Until(t, worker.Limit, "Kafka's tool sets the offset of "+group, func() bool {
+		said, err := k.ConsumerGroups(t.Context(), "--group", group, "--topic", topic+":0", "--reset-offsets", "--to-earliest", "--execute")
+		return err == nil && slices.ContainsFunc(strings.Split(said, "\n"), func(line string) bool {
+			return slices.Equal(strings.Fields(line), []string{group, topic, "0", "0"})
+		})
+	})
 }
 
 // halts reports whether a destination's partition is halted: in the log, and in
@@ -86,4 +132,4 @@ func halts(w *worker.Worker, destination string) bool {
 	return said && shown == 1
 }
 
-const haltMessage = "a partition is not read any more; nothing of it is committed until an operator sets the group's offset with Kafka's own tool and restarts the workers"
+const haltMessage = "a partition is not read any more until an operator accepts what is lost, with usersync offsets accept-loss, or sets the group's offset with Kafka's own tool while no worker runs"

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"strconv"
 	"sync"
 
@@ -12,7 +13,7 @@ type Consumer struct {
 	// Generations counts the group generations joined.
 	Generations prometheus.Counter
 	// Errors counts Kafka requests that failed, by operation: join, metadata,
-	// list_offsets, offset_fetch, fetch, commit, leave.
+	// list_offsets, offset_fetch, fetch, commit, leave, control.
 	Errors *Counters
 	// Commits counts commit requests by outcome.
 	Commits Commits
@@ -28,6 +29,11 @@ type Consumer struct {
 	// DrainDuration is in seconds, from the revoke or the shutdown until the
 	// last call had ended.
 	DrainDuration prometheus.Histogram
+	// ControlIgnored is how many records of the control topic are not understood.
+	ControlIgnored prometheus.Gauge
+	// ControlUnreadable is 1 while the control topic cannot be read: what operators say
+	// is not heard then, and calls go on with what was said before.
+	ControlUnreadable prometheus.Gauge
 	// EndAheadWaits counts how often a partition's changes had to wait until a
 	// commit had announced that calls may be made for them.
 	EndAheadWaits prometheus.Counter
@@ -36,6 +42,8 @@ type Consumer struct {
 	assigned        *prometheus.GaugeVec
 	halted          *prometheus.GaugeVec
 	waiting         *prometheus.GaugeVec
+	topics          *prometheus.GaugeVec
+	frontier        *prometheus.GaugeVec
 	lag             *prometheus.GaugeVec
 	uncommitted     *prometheus.GaugeVec
 	headroom        *prometheus.GaugeVec
@@ -72,7 +80,7 @@ func newConsumer(f factory) *Consumer {
 	return &Consumer{
 		Generations: f.counter("consumer_generations_total", "Consumer group generations joined."),
 		Errors: f.counters("consumer_errors_total", "Kafka requests that failed, by operation.", []string{"op"},
-			each("join", "metadata", "list_offsets", "offset_fetch", "fetch", "commit", "leave")...),
+			each("join", "metadata", "list_offsets", "offset_fetch", "fetch", "commit", "leave", "control")...),
 		Commits: Commits{
 			Success: commits.WithLabelValues("success"),
 			Stale:   commits.WithLabelValues("stale"),
@@ -88,6 +96,9 @@ func newConsumer(f factory) *Consumer {
 		},
 		DrainDuration: f.histogram("consumer_drain_duration_seconds", "Time from a revoke or a shutdown until the last call had ended.",
 			.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 60),
+		ControlIgnored: f.gauge("control_ignored_records", "Records of the control topic that are of an unknown kind or version, or malformed."),
+		ControlUnreadable: f.gauge("control_unreadable",
+			"1 while the control topic cannot be read, so that a pause or an acceptance is not heard."),
 		EndAheadWaits: f.counter("consumer_end_ahead_waits_total",
 			"Times that a partition's changes waited for the commit that announces calls for them."),
 
@@ -96,7 +107,10 @@ func newConsumer(f factory) *Consumer {
 		halted: f.gaugeVec("consumer_partition_halted",
 			"1 if the partition is owned but no longer read, by the reason.", "topic", "partition", "reason"),
 		waiting: f.gaugeVec("consumer_partition_waiting",
-			"1 if the partition is owned and not read yet, by the reason.", "topic", "partition", "reason"),
+			"1 if the partition is owned and not read yet, or not at the moment, by the reason.", "topic", "partition", "reason"),
+		topics: f.gaugeVec("consumer_topic_partitions", "Partitions that the topic has, whoever owns them.", "topic"),
+		frontier: f.gaugeVec("consumer_frontier_offset",
+			"Offset of the first record that is not settled, up to which may be committed; absent until the log was seen.", "topic", "partition"),
 		lag: f.gaugeVec("consumer_lag_records",
 			"Log end minus the offset that may be committed.", "topic", "partition"),
 		uncommitted: f.gaugeVec("consumer_uncommitted_records",
@@ -107,6 +121,14 @@ func newConsumer(f factory) *Consumer {
 			"Time until retention deletes a record that was not delivered, if nothing more is delivered and the log's start moves on as in the last hours; "+
 				"+Inf while it does not move or nothing waits.", "topic", "partition"),
 		partitions: map[partitionKey]*Partition{},
+	}
+}
+
+// Topics shows how many partitions each topic has. One that is not named is gone.
+func (c *Consumer) Topics(partitions map[string]int) {
+	c.topics.Reset()
+	for topic, n := range partitions {
+		c.topics.WithLabelValues(label(topic)).Set(float64(n))
 	}
 }
 
@@ -129,6 +151,9 @@ func (c *Consumer) Assign(topic string, partition int) *Partition {
 		headroom:        c.headroom.WithLabelValues(labels...),
 		headroomSeconds: c.headroomSeconds.WithLabelValues(labels...),
 	}
+	// Until a record of it is known nothing waits, in an empty topic for good; the 0 of a
+	// new gauge would say that retention was faster.
+	p.headroomSeconds.Set(math.Inf(1))
 	c.partitions[k] = p
 	c.assigned.WithLabelValues(k.topic).Inc()
 	return p
@@ -147,7 +172,7 @@ func (c *Consumer) Revoke(topic string, partition int) {
 	delete(c.partitions, k)
 	c.assigned.WithLabelValues(k.topic).Dec()
 	labels := prometheus.Labels{"topic": k.topic, "partition": strconv.Itoa(k.partition)}
-	for _, vec := range []*prometheus.GaugeVec{c.halted, c.waiting, c.lag, c.uncommitted, c.headroom, c.headroomSeconds} {
+	for _, vec := range []*prometheus.GaugeVec{c.halted, c.waiting, c.frontier, c.lag, c.uncommitted, c.headroom, c.headroomSeconds} {
 		vec.DeletePartialMatch(labels)
 	}
 }

@@ -24,6 +24,7 @@ type Events struct {
 	total       *Counters
 	skipped     *Counters
 	undecodable *Counters
+	retries     *Counters
 }
 
 func newEvents(f factory) *Events {
@@ -44,6 +45,8 @@ func newEvents(f factory) *Events {
 		undecodable: f.counters("events_undecodable_total", "Records that could not be decoded, by error code.", []string{"code"},
 			each("empty", "not_json", "bad_json", "not_object", "invalid_utf8", "too_deep", "bad_schema", "unknown_op",
 				"no_row", "null_key", "no_user_id", "bad_user_id", "key_mismatch", "bad_column")...),
+		retries: f.counters("retry_records_total", "Records of the retry topic, by what became of them.", []string{"outcome"},
+			each("submitted", "superseded", "mended", "settled", "outdated", "undecodable", "skipped", "malformed", "other_destination")...),
 	}
 }
 
@@ -61,3 +64,6 @@ func (e *Events) Undecodable(code string) {
 	e.total.Of(unknown, "undecodable").Inc()
 	e.undecodable.Of(code).Inc()
 }
+
+// Retried counts a record of the retry topic.
+func (e *Events) Retried(outcome string) { e.retries.Of(outcome).Inc() }

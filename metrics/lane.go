@@ -23,11 +23,18 @@ type Lane struct {
 	Workers prometheus.Gauge
 	// BackoffUsers is how many users wait for the time of their next attempt.
 	BackoffUsers prometheus.Gauge
+	// WithheldUsers is how many users wait until their partition is read up to where its
+	// last owner may have delivered.
+	WithheldUsers prometheus.Gauge
+	// GatheringUsers is how many users wait until more of a backlog is read, which may
+	// have newer changes of them.
+	GatheringUsers prometheus.Gauge
 	// UnmappedUsers is how many users have a row without a payload, while no later
 	// record of the topic got one.
 	UnmappedUsers prometheus.Gauge
 	// RateLimit is the requests a second that this process may make now: its share
-	// of the configured rate, less what a destination's 429 took off; 0: no limit.
+	// of the configured rate, less what a destination's 429 took off, or for seconds the
+	// end of its outage; 0: no limit.
 	RateLimit prometheus.Gauge
 	// ThrottleWait counts seconds that calls waited for the limiter or for the
 	// end of a Retry-After.
@@ -47,7 +54,8 @@ type Lane struct {
 	// LastSuccess is the Unix time in seconds of the last delivery.
 	LastSuccess prometheus.Gauge
 	// FieldsOmitted counts fields that a payload was sent without or with an
-	// empty value, by field and reason: null, invalid, unavailable.
+	// empty value, by field and reason: null, invalid, unavailable,
+	// no_column.
 	FieldsOmitted *Counters
 	// PartitionConflicts counts changes of a user whose other change, waiting or
 	// in flight, came from another partition: their order is not known.
@@ -66,6 +74,7 @@ type Lane struct {
 	AmbiguousUsers prometheus.Gauge
 
 	states map[string]prometheus.Gauge
+	since  prometheus.Gauge
 
 	mu    sync.Mutex
 	state string
@@ -76,6 +85,8 @@ type Deliveries struct {
 	Delivered  prometheus.Counter // the destination holds it
 	Nothing    prometheus.Counter // it needed no call: a skipped delete
 	DeadLetter prometheus.Counter // the dead-letter topic holds it
+	Unchanged  prometheus.Counter // it needed no call: the destination is known to hold it
+	Stale      prometheus.Counter // it needed no call: the destination is known to hold something newer
 	Dropped    prometheus.Counter // its partition was revoked first: the next owner reads it again
 }
 
@@ -88,6 +99,7 @@ const (
 	StateRefused   = "refused"   // held: the destination refuses our credentials, account or URL
 	StateThrottled = "throttled" // the destination asked to be left alone for a while
 	StateUnmapped  = "unmapped"  // calls flow, but rows have no payload, and no later one shows that it is their own fault
+	StatePaused    = "paused"    // an operator wants no calls
 	StateLatched   = "latched"   // calls flow, but too many records are at fault to release them
 )
 
@@ -100,12 +112,14 @@ func newLane(f factory) *Lane {
 		WindowBytes: f.gauge("queue_limit_bytes", "Heap that may wait; at it reading stops."),
 		QueueWait: f.histogram("queue_wait_seconds", "Time from a change's arrival to the start of its first call.",
 			.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 4*3600, 24*3600),
-		InFlight:      f.gauge("inflight_users", "Users with a call in flight: busy workers."),
-		Workers:       f.gauge("workers", "Calls that may be in flight."),
-		BackoffUsers:  f.gauge("backoff_users", "Users that wait for the time of their next attempt."),
-		UnmappedUsers: f.gauge("unmapped_users", "Users whose row has no payload, while no later record of the topic got one."),
-		RateLimit:     f.gauge("rate_limit_calls_per_second", "Requests a second that this process may make now; 0 for no limit."),
-		ThrottleWait:  f.counter("throttle_wait_seconds_total", "Time that calls waited for the limiter or a Retry-After."),
+		InFlight:       f.gauge("inflight_users", "Users with a call in flight: busy workers."),
+		Workers:        f.gauge("workers", "Calls that may be in flight."),
+		BackoffUsers:   f.gauge("backoff_users", "Users that wait for the time of their next attempt."),
+		WithheldUsers:  f.gauge("withheld_users", "Users that wait until their partition is read up to where its last owner may have delivered: what is read of it so far may be older."),
+		UnmappedUsers:  f.gauge("unmapped_users", "Users whose row has no payload, while no later record of the topic got one."),
+		RateLimit:      f.gauge("rate_limit_calls_per_second", "Requests a second that this process may make now; 0 for no limit."),
+		ThrottleWait:   f.counter("throttle_wait_seconds_total", "Time that calls waited for the limiter or a Retry-After."),
+		GatheringUsers: f.gauge("gathering_users", "Users that wait, for two seconds at most, until more of a backlog is read: newer changes of them may be in it."),
 
 		Attempts: f.counters("attempts_total", "Ended calls by verdict.", []string{"verdict"},
 			each("ok", "rejected", "failed", "refused", "unsent")...),
@@ -115,6 +129,8 @@ func newLane(f factory) *Lane {
 			Delivered:  deliveries.WithLabelValues("delivered"),
 			Nothing:    deliveries.WithLabelValues("nothing"),
 			DeadLetter: deliveries.WithLabelValues("dead_letter"),
+			Unchanged:  deliveries.WithLabelValues("unchanged"),
+			Stale:      deliveries.WithLabelValues("stale"),
 			Dropped:    deliveries.WithLabelValues("dropped"),
 		},
 		EventDelivery: f.histogram("event_delivery_seconds", "Time from the source's commit of a change to its delivery.",
@@ -132,12 +148,14 @@ func newLane(f factory) *Lane {
 		AmbiguousUsers: f.gauge("ambiguous_users", "Users with a call that may still be applied."),
 
 		states: map[string]prometheus.Gauge{},
+		since:  f.gauge("lane_state_timestamp_seconds", "When the lane came into its state."),
 		state:  StateRunning,
 	}
-	for _, s := range []string{StateRunning, StateRejected, StateFailed, StateRefused, StateThrottled, StateUnmapped, StateLatched, other} {
+	for _, s := range []string{StateRunning, StateRejected, StateFailed, StateRefused, StateThrottled, StateUnmapped, StateLatched, StatePaused, other} {
 		l.states[s] = state.WithLabelValues(s)
 	}
 	l.states[l.state].Set(1)
+	l.since.SetToCurrentTime()
 	return l
 }
 
@@ -155,5 +173,6 @@ func (l *Lane) SetState(state string) {
 	// In this order a scrape in between sees two states rather than none.
 	l.states[state].Set(1)
 	l.states[l.state].Set(0)
+	l.since.SetToCurrentTime()
 	l.state = state
 }

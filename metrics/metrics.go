@@ -42,6 +42,9 @@ type Destination struct {
 	Lane        *Lane
 	Calls       *Calls
 	DeadLetters *DeadLetters
+	State       *State
+	// Failures is exposed by nothing here; the status page shows it.
+	Failures *Failures
 }
 
 // New registers the collectors of the destinations named, whose series exist
@@ -84,6 +87,8 @@ func (m *Metrics) For(destination string) *Destination {
 		Lane:        newLane(f),
 		Calls:       newCalls(f),
 		DeadLetters: newDeadLetters(f),
+		State:       newState(f),
+		Failures:    &Failures{},
 	}
 	m.destinations[destination] = d
 	return d

@@ -71,7 +71,7 @@ func TestEverySeriesNamesItsDestination(t *testing.T) {
 
 func TestNoUserIDIsALabel(t *testing.T) {
 	allowed := []string{
-		"destination", "topic", "partition", "op", "outcome", "reason", "code", "verdict", "field",
+		"destination", "topic", "partition", "op", "outcome", "reason", "code", "verdict", "field", "cause",
 		"version", "revision", "goversion",
 	}
 	reg := prometheus.NewRegistry()
@@ -145,6 +145,8 @@ func use(d *Destination) {
 	c.Drains.Cut.Inc()
 	c.DrainDuration.Observe(1)
 	c.EndAheadWaits.Inc()
+	c.ControlUnreadable.Set(1)
+	c.Topics(map[string]int{"app.public.users": 6})
 	p := c.Assign("app.public.users", 3)
 	p.Records.Inc()
 	p.Observe(Progress{LogStart: 5, Frontier: 10, Position: 15, LogEnd: 20}, time.Unix(0, 0))
@@ -160,14 +162,14 @@ func use(d *Destination) {
 
 	l := d.Lane
 	for _, g := range []prometheus.Gauge{
-		l.QueueUsers, l.QueueBytes, l.WindowBytes, l.InFlight, l.Workers, l.BackoffUsers, l.UnmappedUsers,
+		l.QueueUsers, l.QueueBytes, l.WindowBytes, l.InFlight, l.Workers, l.BackoffUsers, l.GatheringUsers, l.UnmappedUsers,
 		l.RateLimit, l.LastSuccess, l.AmbiguousUsers,
 	} {
 		g.Set(1)
 	}
 	for _, c := range []prometheus.Counter{
 		l.ThrottleWait, l.Deliveries.Delivered, l.Deliveries.Nothing, l.Deliveries.DeadLetter,
-		l.Deliveries.Dropped, l.PartitionConflicts, l.ControlCalls, l.ConfirmCalls,
+		l.Deliveries.Dropped, l.Deliveries.Unchanged, l.Deliveries.Stale, l.PartitionConflicts, l.ControlCalls, l.ConfirmCalls,
 	} {
 		c.Inc()
 	}
@@ -184,6 +186,18 @@ func use(d *Destination) {
 	d.DeadLetters.Waiting.Set(1)
 	d.DeadLetters.Undecodable.Set(1)
 	d.DeadLetters.Latched.Set(1)
+
+	useState(d.State)
+}
+
+func useState(s *State) {
+	for _, g := range []prometheus.Gauge{s.Entries, s.Loading, s.Pending} {
+		g.Set(1)
+	}
+	for _, c := range []prometheus.Counter{s.Loaded, s.Writes.Success, s.Writes.Error} {
+		c.Inc()
+	}
+	s.Unknown.Of("doubt").Inc()
 }
 
 func gather(t *testing.T, g prometheus.Gatherer) []*dto.MetricFamily {

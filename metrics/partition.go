@@ -38,6 +38,7 @@ type Progress struct {
 func (p *Partition) Observe(x Progress, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.consumer.settledTo(p, x.Frontier)
 	p.lag.Set(float64(max(0, x.LogEnd-x.Frontier)))
 	p.uncommitted.Set(float64(max(0, x.Position-x.Frontier)))
 	headroom := float64(max(0, x.Frontier-x.LogStart))
@@ -53,6 +54,16 @@ func (p *Partition) Observe(x Progress, now time.Time) {
 	}
 }
 
+// settledTo shows the frontier of p. Its series begins here and not with the
+// assignment: who reads a lag of 0 must be able to tell whether it was measured.
+func (c *Consumer) settledTo(p *Partition, frontier int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.partitions[p.key] == p {
+		c.frontier.WithLabelValues(p.key.labels()...).Set(float64(frontier))
+	}
+}
+
 // haltReasons are the values of the label reason.
 var haltReasons = []string{"out_of_range_below", "out_of_range_above", "topic_gone", "topic_recreated", "corrupt"}
 
@@ -65,15 +76,25 @@ func (p *Partition) Halt(reason string) {
 	p.show(p.consumer.halted, reason)
 }
 
-// The reasons why a partition is not read yet.
+// The reasons why a partition is not read.
 const (
 	WaitsForOlder  = "added"       // it was added later: the older partitions are read first
 	WaitsForLeader = "unreachable" // nothing is committed for it, and its leader does not say where it starts
+	WaitsForState  = "state"       // what was delivered is not loaded yet
+	WaitsForFetch  = "fetch"       // it cannot be fetched for more than a moment: nobody knows what it holds by now
 )
 
-// Wait shows that the partition is not read yet, and why, until the revoke. reason
+// Wait shows that the partition is not read, and why, until Ready or the revoke. reason
 // is one of the constants.
 func (p *Partition) Wait(reason string) { p.show(p.consumer.waiting, reason) }
+
+// Ready shows that the partition does not wait for that reason any more.
+func (p *Partition) Ready(reason string) {
+	c := p.consumer
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting.DeleteLabelValues(append(p.key.labels(), reason)...)
+}
 
 // show sets a series to 1, unless Revoke has deleted it: a late report must not
 // bring it back.

@@ -20,7 +20,7 @@ func TestPartitionSeriesLiveFromAssignToRevoke(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	c := New(reg, "taptalk").For("taptalk").Consumer
 	names := []string{
-		"usersync_consumer_lag_records", "usersync_consumer_uncommitted_records", "usersync_consumer_partition_halted",
+		"usersync_consumer_frontier_offset", "usersync_consumer_lag_records", "usersync_consumer_uncommitted_records", "usersync_consumer_partition_halted",
 		"usersync_consumer_partition_waiting", "usersync_consumer_retention_headroom_records", "usersync_consumer_retention_headroom_seconds",
 	}
 	exist := func(partition string) int {
@@ -92,6 +92,7 @@ func TestPartitionObserve(t *testing.T) {
 		{"nothing waits", []look{{0, Progress{0, 10, 10, 10}}}, 0, 0, 10, inf},
 		{"unread", []look{{0, Progress{0, 10, 10, 40}}}, 30, 0, 10, inf},
 		{"held", []look{{0, Progress{0, 10, 25, 40}}}, 30, 15, 10, inf},
+		{"nothing is known yet", nil, 0, 0, 0, inf},
 		{"the log's end was seen late", []look{{0, Progress{0, 40, 40, 10}}}, 0, 0, 40, inf},
 		{"log start does not move", []look{{0, Progress{5, 10, 10, 40}}, {day, Progress{5, 10, 10, 40}}}, 30, 0, 5, inf},
 		// 7,200 in two hours are one a second; 500 are left.
@@ -155,6 +156,52 @@ func TestLaneShowsOneState(t *testing.T) {
 		if got := shown(); len(got) != 1 || got[0] != tt.want {
 			t.Errorf("SetState(%q) shows %v, want %q alone", tt.set, got, tt.want)
 		}
+	}
+}
+
+// Since when a lane is in its state is what an operator asks next.
+func TestLaneShowsSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		l := New(reg).For("taptalk").Lane
+		begun := time.Now()
+		for _, step := range []struct {
+			set  string
+			want time.Duration
+		}{{StateRunning, 0}, {StateFailed, 2 * time.Minute}, {StateFailed, 2 * time.Minute}, {StateRunning, 4 * time.Minute}} {
+			time.Sleep(time.Minute)
+			l.SetState(step.set)
+			if got := value(t, reg, "usersync_lane_state_timestamp_seconds", "taptalk") - float64(begun.Unix()); got != step.want.Seconds() {
+				t.Errorf("%s since %v s, want %v", step.set, got, step.want)
+			}
+		}
+	})
+}
+
+// Who reads a lag of 0 can tell by the frontier whether it was measured.
+func TestFrontierIsShownOnceTheLogWasSeen(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	p := New(reg).For("taptalk").Consumer.Assign(topic, 1)
+	if got := value(t, reg, "usersync_consumer_frontier_offset", "taptalk"); !math.IsNaN(got) {
+		t.Errorf("a frontier of %v before the log was seen", got)
+	}
+	p.Observe(Progress{}, time.Unix(0, 0)) // an empty log
+	if got := value(t, reg, "usersync_consumer_frontier_offset", "taptalk"); got != 0 {
+		t.Errorf("a frontier of %v in an empty log", got)
+	}
+}
+
+// A topic that is gone must not stay on show.
+func TestTopics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := New(reg).For("taptalk").Consumer
+	c.Topics(map[string]int{"one": 3, "two": 5})
+	c.Topics(map[string]int{"one": 6})
+	if got := value(t, reg, "usersync_consumer_topic_partitions", "taptalk", "topic", "one"); got != 6 {
+		t.Errorf("%v partitions, want 6", got)
+	}
+	if got := value(t, reg, "usersync_consumer_topic_partitions", "taptalk", "topic", "two"); !math.IsNaN(got) {
+		t.Errorf("a topic that is gone has %v partitions", got)
 	}
 }
 

@@ -27,8 +27,9 @@ type Call struct {
 // brings it back with Done.
 func (l *Lane) Next(now time.Time) *Call {
 	l.ring(now)
+	l.unpark()
 	l.retry(now)
-	if l.inflight >= l.cfg.Concurrency {
+	if l.paused || l.inflight >= l.cfg.Concurrency {
 		l.throttle(now, false)
 		return nil
 	}
@@ -103,11 +104,11 @@ func (l *Lane) probe(now time.Time) *Call {
 // must wait, or is given up.
 func (l *Lane) start(now time.Time, u *user) *Call {
 	p := u.cur
-	if p.change.Op == Delete {
-		u.last = nil // nothing is wanted of this user any more
-		l.forgive(u)
-		l.m.Lane.Deliveries.Nothing.Inc()
-		l.settle(now, u)
+	if !p.control && l.withholds(p.change.Position) {
+		l.park(u)
+		return nil
+	}
+	if p.change.Op == Delete && l.endsHere(now, u) {
 		return nil
 	}
 	if u.fence.After(now) && u.unsure != p {
@@ -119,6 +120,10 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 		return nil
 	}
 	if !l.payload(now, u) {
+		return nil
+	}
+	if l.skip(u, p, p.payload) {
+		l.settle(now, u)
 		return nil
 	}
 	if p.attempts == 0 && !p.control {
@@ -134,6 +139,22 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 	return &Call{Payload: p.payload, Position: p.change.Position, Started: now, user: u, pending: p, start: l.moment()}
 }
 
+// endsHere settles u's change, a delete, if it needs no call.
+func (l *Lane) endsHere(now time.Time, u *user) bool {
+	p := u.cur
+	if payload, _, err := l.cfg.Mapper.Payload(&p.change); err != nil || payload.Body != nil {
+		return false
+	}
+	u.last = nil // nothing is wanted of this user any more
+	l.forgive(u)
+	if !l.skip(u, p, Payload{}) {
+		l.m.Lane.Deliveries.Nothing.Inc()
+		l.reached(u, p)
+	}
+	l.settle(now, u)
+	return true
+}
+
 // Done brings a call back. err is nil, or what the destination said.
 func (l *Lane) Done(now time.Time, c *Call, err error) {
 	u, p, end := c.user, c.pending, l.moment()
@@ -145,6 +166,9 @@ func (l *Lane) Done(now time.Time, c *Call, err error) {
 	e := asCallError(err)
 	if e != nil && c.Probe {
 		l.blame.probed(now)
+	}
+	if e != nil && !e.Unsent {
+		l.attempted(u, p)
 	}
 	if e != nil && e.Ambiguous {
 		l.unsure(now, u, p, e.Code)
@@ -169,8 +193,22 @@ func (l *Lane) Done(now time.Time, c *Call, err error) {
 	}
 	l.m.Lane.Attempts.Of(label(e)).Inc()
 	if e != nil {
+		l.note(now, e)
 		l.endDoubts(now, u)
 	}
+}
+
+// note remembers a call that failed for whoever looks why. What the process gave up
+// by itself says nothing of the destination.
+func (l *Lane) note(now time.Time, e *CallError) {
+	what := e.Verdict.String()
+	switch {
+	case e.Throttled:
+		what = metrics.StateThrottled
+	case e.Unsent:
+		return
+	}
+	l.m.Failures.Note(now, what, e.Code, e.Field)
 }
 
 func label(e *CallError) string {
@@ -199,10 +237,11 @@ func (l *Lane) unsure(now time.Time, u *user, p *pending, code string) {
 // delivered notes that the destination holds the change.
 func (l *Lane) delivered(now time.Time, c *Call) {
 	u, p := c.user, c.pending
+	l.limit.succeeded(now, c.start)
 	if l.blame.succeeded(u.id, c.start) {
 		l.unannounce()
+		l.limit.recovered(now, l.moment())
 	}
-	l.limit.succeeded(now)
 	if tookBack(&u.fault, p) {
 		l.blame.believed[u.fault.judged] = now.Add(doubted)
 		reason := u.fault.judged.String()
@@ -225,6 +264,7 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 		u.last, u.lastAt = p, c.Started
 		u.anchor(p)
 	}
+	l.reached(u, p)
 	l.remember(u, p)
 	l.settle(now, u)
 }
@@ -267,6 +307,8 @@ func (l *Lane) succeed(u *user) {
 func (l *Lane) State(now time.Time) (state, code string) {
 	unmapped, why := l.unmapped.state(now, l.cfg.Release.Settle)
 	switch {
+	case l.paused:
+		return metrics.StatePaused, ""
 	case l.blame.held:
 		return l.blame.reason.String(), l.blame.code
 	case l.limit.paused.After(now):

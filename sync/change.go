@@ -34,8 +34,13 @@ func (p Position) SamePartition(q Position) bool {
 
 // Unavailable stands for a column whose value the source did not send: it is in
 // the database, but not in this event (Postgres leaves an unchanged large column
-// out of the replication stream), or the table no longer has the column.
-type Unavailable struct{}
+// out of the replication stream), or the table has no such column.
+type Unavailable struct {
+	// NoColumn says that the row has no such column. No other row of that table tells
+	// it either, so an older change can have filled it in only while the column was
+	// being dropped.
+	NoColumn bool
+}
 
 // Change is the newest known state of one user, or the news that it is gone.
 type Change struct {
@@ -45,10 +50,13 @@ type Change struct {
 	// bool, int64, uint64, json.Number (a decimal or float, as written),
 	// time.Time, []any, map[string]any, or Unavailable. Nil for Delete.
 	Columns  map[string]any
-	Position Position
+	Position Position  // of the row's own record, also if an operator has it sent once more
 	Written  time.Time // by the clock of Kafka or of the record's producer
 	// Source is when the source database committed the change; zero if unknown.
 	Source time.Time
+	// Force says that an operator wants the user sent although the destination is known
+	// to hold it: it was edited there, or restored.
+	Force bool
 }
 
 // fillFrom takes each unavailable column of c from older, the state of the same
@@ -65,20 +73,18 @@ func (c *Change) fillFrom(older *Change) {
 	}
 }
 
-// incomplete reports whether a column of c is unavailable.
-func (c *Change) incomplete() bool {
-	for _, v := range c.Columns {
-		if _, ok := v.(Unavailable); ok {
-			return true
-		}
-	}
-	return false
+// newerThan reports whether c comes after older, of the same partition, or repeats it.
+func (c *Change) newerThan(older *Change) bool {
+	return c.Position.Offset > older.Position.Offset || c.Position.Offset == older.Position.Offset && c.Force
 }
 
 // Heap estimates the heap bytes that c occupies while it waits.
 func (c *Change) Heap() int {
-	const entry = 64 // a map slot: string header, interface, and the slack of a half-full table
-	n := 256 + len(c.User)
+	const (
+		user  = 832 // c itself, what the lane knows of the user, and the place that is held
+		entry = 64  // a map slot: string header, interface, and the slack of a half-full table
+	)
+	n := user + len(c.User)
 	for name, v := range c.Columns {
 		n += entry + len(name) + heapOf(v)
 	}

@@ -22,7 +22,7 @@ const remembered = 4
 
 // remember keeps a delivered payload to compare with.
 func (l *Lane) remember(u *user, p *pending) {
-	if u.next != nil || p.dropped {
+	if u.next != nil || p.dropped || p.change.Op == Delete {
 		return
 	}
 	l.forgetControl(u.id)
@@ -91,7 +91,7 @@ func (l *Lane) nextControl(now time.Time) *pending {
 	}
 	i := slices.IndexFunc(l.control, func(p *pending) bool {
 		u := l.users[p.change.User]
-		return p.announced && (u == nil || !u.fence.After(now))
+		return p.announced && !l.withholds(p.change.Position) && (u == nil || !u.fence.After(now))
 	})
 	if i < 0 {
 		return nil

@@ -27,7 +27,7 @@ import (
 type doubt struct {
 	body   []byte // nil: not known, and different from all others
 	until  time.Time
-	places []place
+	places []Place
 	open   bool
 }
 
@@ -49,30 +49,41 @@ func (l *Lane) addDoubt(u *user, body []byte, until time.Time) *doubt {
 	return d
 }
 
-// inherit records that a former owner may have sent p, and that its call may be
-// applied until the given time. What p leaves out the former owner may have known,
-// from a change that is settled now, so what it sent is then not known.
-func (l *Lane) inherit(u *user, p *pending, until time.Time) {
-	if p.change.Op == Delete {
-		return
+// inherit records that a former owner may have sent p, and until when its call may be
+// applied. What p leaves out the former owner may have known, from a change that is
+// settled now, so what it sent is then not known. A column that is not needed makes no
+// difference: a mapping may name some that the table has not. Nothing at all is known of
+// what another mapping has made of p, which may send something where this one does not.
+func (l *Lane) inherit(now time.Time, u *user, p *pending, sent Sent) {
+	payload, omitted, err := l.cfg.Mapper.Payload(&p.change)
+	body, sends := payload.Body, err == nil
+	switch {
+	case sent.Remapped, lacks(omitted, err, omittedUnavailable, omittedNoColumn):
+		body, sends = nil, true
+	case err == nil && body == nil:
+		return // a delete that needs no call
 	}
-	if p.change.incomplete() {
-		p.doubt = l.addDoubt(u, nil, until)
-	} else if payload, _, err := l.cfg.Mapper.Payload(&p.change); err == nil {
-		p.doubt = l.addDoubt(u, payload.Body, until)
+	if (body == nil || !l.holds(&p.change, body)) && !sabotage.On(sabotage.TrustPossiblySent) {
+		l.distrust(u.id, p.change.Position, CausePossiblySent)
 	}
+	if sends && sent.Until.After(now) {
+		p.doubt = l.addDoubt(u, body, sent.Until)
+	}
+}
+
+// doubtsOther reports whether another payload than body may be applied to u; a nil
+// body differs from all.
+func (u *user) doubtsOther(body []byte) bool {
+	return slices.ContainsFunc(u.doubts, func(d *doubt) bool {
+		return body == nil || d.body == nil || !bytes.Equal(d.body, body)
+	})
 }
 
 // Suspect notes that a former owner's control call may be applied to a user, a
 // change of whom is submitted next, until the given time. Nobody knows what it
 // says, so whatever is delivered before is then sent again.
 func (l *Lane) Suspect(id string, until time.Time) {
-	u := l.users[id]
-	if u == nil {
-		u = &user{id: id}
-		l.users[id] = u
-	}
-	l.addDoubt(u, nil, until)
+	l.addDoubt(l.user(id), nil, until)
 }
 
 // anchor hands p's place, now that p is delivered, to the longest doubt without
@@ -95,7 +106,7 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 		return // a call that is on its way may be overwritten too: its end decides
 	}
 	var overwrote *doubt
-	var places []place
+	var places []Place
 	u.doubts = slices.DeleteFunc(u.doubts, func(d *doubt) bool {
 		switch {
 		case d.until.After(now):
@@ -119,6 +130,7 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 	}
 	if len(u.doubts) == 0 {
 		u.last = nil
+		l.proven(u)
 	}
 	l.forget(u)
 }

@@ -156,6 +156,9 @@ func isTLS(err error) bool {
 // retryAfter reads a Retry-After header, seconds or an HTTP date.
 func retryAfter(h http.Header) time.Duration {
 	s := strings.TrimSpace(h.Get("Retry-After"))
+	if s == "" {
+		return 0 // as nearly always: each way to find that it is no date makes an error
+	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return time.Duration(min(max(n, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	}

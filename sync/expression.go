@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -89,20 +90,18 @@ func (e *Expression) Columns() []string { return slices.Clone(e.columns) }
 // value.
 func (e *Expression) Eval(row map[string]any) (any, error) {
 	if e.column != "" {
-		v, ok := row[e.column]
-		if !ok || unavailable(v) {
-			return Unavailable{}, nil
+		v, unknown := read(row, e.column)
+		if unknown != nil {
+			return unknown.Unavailable, nil //nolint:nilerr // as a value, for a mapping may do without it
 		}
 		return v, nil
 	}
-	// A panic of the machine or of a function comes back as an error.
-	machine := vm.VM{MemoryBudget: maxMemory}
-	v, err := machine.Run(e.program, row)
-	switch {
-	case err == nil:
+	v, err := e.run(row)
+	if err == nil {
 		return v, nil
-	case errors.Is(err, errUnavailable):
-		return Unavailable{}, nil
+	}
+	if unknown, ok := errors.AsType[*unavailableError](err); ok {
+		return unknown.Unavailable, nil
 	}
 	// The text of err may quote a value. Only its place is passed on.
 	if at, ok := errors.AsType[*file.Error](err); ok {
@@ -111,8 +110,42 @@ func (e *Expression) Eval(row map[string]any) (any, error) {
 	return nil, errors.New("expression fails")
 }
 
-// errUnavailable ends an evaluation that reads an unavailable column.
-var errUnavailable = errors.New("column is unavailable")
+// machines are kept for the stacks that they have grown.
+var machines = sync.Pool{New: func() any { return new(vm.VM) }}
+
+// run runs the program in a machine that is new but for the room on its stack, and
+// leaves nothing of row in there. A panic of the machine or of a function comes back
+// as an error.
+func (e *Expression) run(row map[string]any) (any, error) {
+	machine := machines.Get().(*vm.VM)
+	machine.MemoryBudget = maxMemory
+	v, err := machine.Run(e.program, row)
+	stack := machine.Stack[:cap(machine.Stack)]
+	clear(stack)
+	*machine = vm.VM{Stack: stack[:0]}
+	machines.Put(machine)
+	return v, err
+}
+
+// unavailableError ends an evaluation that reads an unavailable column.
+type unavailableError struct{ Unavailable }
+
+func (*unavailableError) Error() string { return "column is unavailable" }
+
+// read returns the value of a column, or what kind of unavailable it is.
+func read(row map[string]any, name string) (any, *unavailableError) {
+	v, ok := row[name]
+	if !ok {
+		return nil, &unavailableError{Unavailable{NoColumn: true}}
+	}
+	if u, ok := v.(Unavailable); ok {
+		return nil, &unavailableError{u}
+	}
+	if unavailable(v) {
+		return nil, new(unavailableError)
+	}
+	return v, nil
+}
 
 // unavailable reports whether v, or a part of it, is not known.
 func unavailable(v any) bool {

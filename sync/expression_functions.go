@@ -52,9 +52,9 @@ var (
 func column(args ...any) (any, error) {
 	row, _ := args[0].(map[string]any)
 	name, _ := args[1].(string)
-	v, ok := row[name]
-	if !ok || unavailable(v) {
-		return nil, errUnavailable
+	v, unknown := read(row, name)
+	if unknown != nil {
+		return nil, unknown
 	}
 	return v, nil
 }

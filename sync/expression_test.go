@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	gosync "sync"
 	"testing"
 	"time"
+
+	"github.com/expr-lang/expr/vm"
 )
 
 var expressionRow = map[string]any{
@@ -135,7 +138,9 @@ func TestExpressionUnavailable(t *testing.T) {
 	}{
 		{`toast`, Unavailable{}},
 		{`inside`, Unavailable{}},
-		{`not_in_the_row`, Unavailable{}},
+		{`not_in_the_row`, Unavailable{NoColumn: true}},
+		{`first(not_in_the_row, toast)`, Unavailable{NoColumn: true}},
+		{`first(toast, not_in_the_row)`, Unavailable{}},
 		{`trim(toast)`, Unavailable{}},
 		{`"x" + toast`, Unavailable{}},
 		{`toast == nil`, Unavailable{}},
@@ -256,4 +261,41 @@ func TestExpressionConcurrentEval(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A machine is used again. Whatever an evaluation came to, nothing of its row may stay
+// there, nor any of its state.
+func TestExpressionLeavesNothingInTheMachine(t *testing.T) {
+	used := 0
+	for _, src := range []string{
+		`first_name + " " + first_name`,
+		`first(full_name, trim(first_name + " " + blank))`,
+		`[first_name, attrs, [id, toast]]`,                  // ends in the middle
+		`[first_name, [phone, attrs + ""]]`,                 // fails there
+		`truncate(first_name, id)`,                          // a wrong type
+		`{"a": first_name, "b": attrs}[role]`,               // builds a map
+		"[" + strings.Repeat(`first_name, `, 200) + `role]`, // a deep stack
+	} {
+		e, err := CompileExpression(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 { // the race detector has the pool drop some
+			_, _ = e.Eval(expressionRow)
+			machine := machines.Get().(*vm.VM)
+			stack := machine.Stack[:cap(machine.Stack)]
+			if cap(stack) > 0 {
+				used++
+			}
+			if i := slices.IndexFunc(stack, func(v any) bool { return v != nil }); i >= 0 {
+				t.Fatalf("%.50s leaves %v in the machine", src, stack[i])
+			}
+			if left := *machine; !reflect.DeepEqual(left, vm.VM{Stack: stack[:0]}) {
+				t.Fatalf("%.50s leaves the machine as %+v", src, left)
+			}
+		}
+	}
+	if used == 0 {
+		t.Error("no machine was used again")
+	}
 }

@@ -68,7 +68,7 @@ func TestHaltedInFlight(t *testing.T) {
 			c = w.call(t, "moved", "v1")
 			w.lane.Forget(Position{Topic: "users"})
 			elsewhere := Change{User: "moved", Op: Upsert, Columns: map[string]any{"v": "v2"}, Position: Position{Topic: "users", Partition: 1}}
-			w.lane.Submit(w.now, elsewhere, testHold{w, -1, 0}, time.Time{})
+			w.lane.Submit(w.now, elsewhere, Place{elsewhere.Position, testHold{w, -1, 0}}, Sent{})
 			w.quiet(t) // one call at a time
 			w.end(c, err)
 			w.pass(laneConfig.Timeout)

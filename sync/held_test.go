@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -87,5 +88,64 @@ func TestDropKeepsTheTimeOfFailing(t *testing.T) {
 	after := w.lane.users["bad"].fault.contrast
 	if before < 5*time.Minute || after < before || after > before+4*time.Minute {
 		t.Errorf("failed for %v before a rebalance, and for %v two minutes after it", before, after)
+	}
+}
+
+// TestLiftedSlowly: whoever waited for the end of an outage is not called all at once.
+func TestLiftedSlowly(t *testing.T) {
+	w := newWorld()
+	calls := w.outage(down)
+	for i := range 1000 {
+		w.write(fmt.Sprint("user", i), "v")
+	}
+	w.run(time.Minute)
+	if state, _ := w.lane.State(w.now); state != "failed" {
+		t.Fatalf("the lane is %s, not held", state)
+	}
+	before := len(*calls)
+	var lifted time.Time
+	w.answer = func(c *Call) reply {
+		if lifted.IsZero() {
+			lifted = w.now
+		}
+		*calls = append(*calls, c)
+		return okay()
+	}
+	w.run(2 * time.Minute)
+	first := 0
+	for _, c := range (*calls)[before:] {
+		if c.Started.Sub(lifted) < time.Second {
+			first++
+		}
+	}
+	if first > 20 {
+		t.Errorf("%d calls in the first second after an outage", first)
+	}
+	w.settled(t)
+}
+
+// TestLiftedWhileSomeFail: a destination that comes back, but fails two calls in three, is
+// not held again and again for it. How soon a probe succeeds is a matter of luck.
+func TestLiftedWhileSomeFail(t *testing.T) {
+	const seeds, users = 20, 500
+	waiting := 0
+	for seed := range uint64(seeds) {
+		w, random := newWorld(), rand.New(rand.NewPCG(seed, 0))
+		w.outage(down)
+		for i := range users {
+			w.write(fmt.Sprint("user", i), "v")
+		}
+		w.run(time.Minute)
+		w.answer = func(*Call) reply {
+			if random.IntN(3) > 0 {
+				return fails(down)
+			}
+			return okay()
+		}
+		w.run(5 * time.Minute)
+		waiting += users - len(w.holds)
+	}
+	if waiting > seeds*users/5 {
+		t.Errorf("%d of %d users wait after five minutes", waiting, seeds*users)
 	}
 }

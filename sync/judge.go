@@ -13,7 +13,7 @@ import (
 // and returns the reason to give its change up, or "".
 func (l *Lane) judge(now time.Time, u *user) string {
 	f, p := &u.fault, u.cur
-	if f.failed == 0 {
+	if f.failed == 0 || sabotage.On(sabotage.BlameNobody) {
 		return ""
 	}
 	believed := l.blame.believes(now, f.verdict)
@@ -99,6 +99,9 @@ func (l *Lane) retry(now time.Time) {
 	if l.release.check(now) {
 		l.reprieve((*Letter).retriable)
 	}
+	if l.paused {
+		return // another chance needs a call
+	}
 	if letter := l.release.trial(now, l.cfg.Retry.Max); letter != nil {
 		l.pardon(letter)
 	}
@@ -125,7 +128,7 @@ func (l *Lane) Letter(now time.Time) *Letter {
 		if letter == nil || letter.user == nil {
 			return letter
 		}
-		if f := &letter.user.fault; letter.disguised() && !f.final {
+		if f := &letter.user.fault; letter.disguised() && !f.final && !letter.accepted {
 			// An outage of a part of the destination ends for its users one by one.
 			// The last of them must not be given up for what was true before.
 			f.final, letter.writing = true, false
@@ -148,7 +151,7 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 		return
 	}
 	l.release.remove(letter)
-	if letter.disguised() {
+	if letter.disguised() && !letter.accepted {
 		l.release.written = append(l.release.written, now)
 	}
 	l.m.DeadLetters.Written.Of(letter.Reason).Add(float64(letter.count))
@@ -158,6 +161,7 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	}
 	l.m.Lane.Deliveries.DeadLetter.Inc()
 	u.letter = nil
+	l.GivenUp(u.id, u.cur.change.Position)
 	if u.cur == u.last {
 		u.last = nil // a confirm call is given up only once
 	}

@@ -8,7 +8,8 @@ import (
 	"usersync/sync/sabotage"
 )
 
-// Mapper makes the payload of a change. Its error is an *InvalidError.
+// Mapper makes the payload of a change. Its error is an *InvalidError. A delete that
+// needs no call has one without a body.
 type Mapper interface {
 	Payload(c *Change) (Payload, []Omission, error)
 }
@@ -21,6 +22,7 @@ type LaneConfig struct {
 	Retry       Retry
 	Release     Release
 	Metrics     *metrics.Destination
+	Delivered   Delivered // nil: nothing is remembered
 }
 
 // Lane is the way of changes to one destination. The newest change of each user
@@ -35,16 +37,20 @@ type Lane struct {
 	cfg LaneConfig
 	m   *metrics.Destination
 
-	users    map[string]*user
-	fresh    fifo // never tried since they arrived
-	again    fifo // tried before
-	turn     bool // which of the two is next
-	alarms   alarms
-	inflight int
-	active   int // users with a change to deliver: ready, resting or calling
-	bytes    int
-	open     int // doubts
-	tick     moment
+	users     map[string]*user
+	fresh     fifo                // never tried since they arrived
+	again     fifo                // tried before, or repeated by an operator
+	turn      bool                // which of the two is next
+	gathering map[partition]*fifo // to be fresh when more is read: see gather.go
+	alarms    alarms
+	inflight  int
+	paused    bool // by an operator
+	withheld  func(Position) bool
+	parked    map[partition]*fifo // whose turn came while that withholds their change
+	active    int                 // users with a change to deliver: ready, resting or calling
+	bytes     int
+	open      int // doubts
+	tick      moment
 	// throttled is since when only the limiter keeps a call from starting; zero
 	// when it does not.
 	throttled time.Time
@@ -60,7 +66,10 @@ type Lane struct {
 
 // NewLane returns an empty lane.
 func NewLane(cfg LaneConfig) *Lane {
-	l := &Lane{cfg: cfg, m: cfg.Metrics, users: make(map[string]*user), limit: newLimit(), bad: newUndecodable(), unmapped: newUnmapped()}
+	if cfg.Delivered == nil {
+		cfg.Delivered = nothingDelivered{}
+	}
+	l := &Lane{cfg: cfg, m: cfg.Metrics, users: make(map[string]*user), parked: make(map[partition]*fifo), limit: newLimit(), bad: newUndecodable(), unmapped: newUnmapped()}
 	l.release.Release = cfg.Release
 	l.blame.newPace = l.probePace
 	return l
@@ -82,26 +91,35 @@ func (l *Lane) Bytes() int { return l.bytes }
 // InFlight is how many calls were taken with Next and not yet brought back.
 func (l *Lane) InFlight() int { return l.inflight }
 
-// Submit puts a change in; hold is its place in what may be committed. If the
-// time possibly is not zero, a former owner of the partition may have sent the
-// change, and the destination may apply that call until then.
-func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
+// Submit puts a change in, whose record is at that place. sent is what is known of
+// a former owner of its partition. A change that an operator has sent once more comes
+// after the row's own record: only then is known what it leaves out.
+func (l *Lane) Submit(now time.Time, c Change, at Place, sent Sent) {
 	if c.Op == Upsert {
 		l.bad.decoded(now, c.evidence(), &l.release)
 	}
-	u := l.users[c.User]
-	if u == nil || sabotage.On(sabotage.TwoInFlight) {
-		u = &user{id: c.User}
-		l.users[c.User] = u
+	if l.stale(&c, at) {
+		l.m.Lane.Deliveries.Stale.Inc()
+		l.pass(now, c, at, sent)
+		return
 	}
+	if l.passes(now, &c, at, sent) {
+		return
+	}
+	if c.Force {
+		l.distrust(c.User, c.Position, CauseResync)
+	}
+	u := l.user(c.User)
 	older := u.newest()
-	if older != nil && older.change.Position.SamePartition(c.Position) && c.Position.Offset <= older.change.Position.Offset {
-		hold.Release() // ordered by position, not by arrival
-		l.m.Events.Stale.Inc()
+	if older != nil && older.change.Position.SamePartition(c.Position) && !c.newerThan(&older.change) {
+		l.m.Events.Stale.Inc() // ordered by position, not by arrival
+		l.pass(now, c, at, sent)
 		return
 	}
 	if u.at.Topic != "" && !u.at.SamePartition(c.Position) {
 		l.m.Lane.PartitionConflicts.Inc()
+		l.distrust(c.User, u.at, CauseConflict)
+		l.distrust(c.User, c.Position, CauseConflict)
 	}
 	u.at = c.Position
 	l.forgetControl(c.User)
@@ -113,11 +131,46 @@ func (l *Lane) Submit(now time.Time, c Change, hold Hold, possibly time.Time) {
 	if older != nil {
 		c.fillFrom(&older.change)
 	}
-	p := &pending{change: c, places: []place{{c.Position, hold}}, heap: c.Heap(), since: now, source: c.Source}
-	if possibly.After(now) {
-		l.inherit(u, p, possibly)
+	p := &pending{change: c, places: []Place{at}, heap: c.Heap(), since: now, source: c.Source}
+	if p.repeat = at.repeats(&c); p.repeat {
+		p.source = time.Time{} // when the row changed says nothing of how late the destination is
+	}
+	if sent.Possibly {
+		l.inherit(now, u, p, sent)
+	}
+	if l.skipsAtOnce(now, u, p) {
+		p.release()
+		l.forget(u)
+		return
 	}
 	l.arrive(u, p)
+}
+
+// user returns what is known of a user, and begins it if nothing is.
+func (l *Lane) user(id string) *user {
+	u := l.users[id]
+	if u == nil || sabotage.On(sabotage.TwoInFlight) {
+		u = &user{id: id}
+		l.users[id] = u
+	}
+	return u
+}
+
+// pass lets c go by, since something newer is known. If c is repeated by an operator,
+// a former owner may have sent it after that.
+func (l *Lane) pass(now time.Time, c Change, at Place, sent Sent) {
+	if !sent.Possibly || !at.repeats(&c) {
+		at.Hold.Release()
+		return
+	}
+	u := l.user(c.User)
+	if u.at.Topic == "" {
+		u.at = c.Position
+	}
+	p := &pending{change: c, places: []Place{at}}
+	l.inherit(now, u, p, sent)
+	p.release()
+	l.forget(u)
 }
 
 // arrive puts p where it belongs: in the place of the waiting change, behind
@@ -133,13 +186,22 @@ func (l *Lane) arrive(u *user, p *pending) {
 		u.cur = p
 		l.enqueue(u)
 	case l.replaceable(u, p):
+		behind, moved := u.cur.repeat && !p.repeat, !u.cur.change.Position.SamePartition(p.change.Position)
 		l.replace(u, p)
 		switch u.state {
+		case ready:
+			if behind { // else it keeps its turn, which may be behind a resync of all users
+				l.queue(u)
+			}
 		case eligible:
 			l.release.pardon(u.letter)
 			l.enqueue(u)
 		case unmapped:
 			l.enqueue(u)
+		case parked:
+			if moved { // to a partition that may not be withheld
+				l.enqueue(u)
+			}
 		default: // it keeps its turn
 		}
 	default:
@@ -193,8 +255,8 @@ func (l *Lane) Undecodable(at Position, written time.Time, code string, hold Hol
 // enqueue makes u ready: its change takes its turn.
 func (l *Lane) enqueue(u *user) {
 	l.become(u, ready)
-	if u.cur.attempts == 0 {
-		l.fresh.push(u)
+	if u.cur.attempts == 0 && !u.cur.repeat {
+		l.queue(u)
 	} else {
 		l.again.push(u)
 	}
@@ -236,8 +298,14 @@ func (l *Lane) ring(now time.Time) {
 // comes in; zero for never.
 func (l *Lane) Wake(now time.Time) time.Time {
 	wake := l.alarms.next()
-	if !l.blame.held || l.release.latched {
+	if !l.blame.held {
 		wake = earliest(wake, l.release.wake())
+	}
+	if l.paused {
+		return wake
+	}
+	if l.release.latched {
+		wake = earliest(wake, l.release.retryAt)
 	}
 	if l.fresh.len()+l.again.len() == 0 && l.nextControl(now) == nil || l.inflight >= l.cfg.Concurrency {
 		return wake

@@ -9,23 +9,52 @@ import (
 
 // limit is how many requests a second may be made. A call takes the place of one
 // when it starts, and those of further ones at its end: the next calls wait for
-// these. The configured rate is the upper bound; a destination that answers "too many" brings it down by a third, once
-// for all calls that were under way, and every success lets it grow again, by
-// about one call a second each second.
+// these.
+//
+// The configured rate is the upper bound. Below it the rate follows a destination that
+// answers "too many", once for all calls that were under way, along the curve by which
+// TCP follows a network (CUBIC, RFC 9438): down by a part, fast back to near where it
+// was too much, slowly past that, and then faster and faster for as long as nobody
+// minds; past it steeper than TCP, since vendors lift their limits at once. The curve has
+// no unit: it is the same for five a second and for five hundred.
+//
+//	rate
+//	wall |      x               _ - ` x            x  429
+//	     |      |        _ - `        |     _ -
+//	     |      |    .`               |  .`
+//	     |      | /                   |/
+//	     +------+------ recovery -----+--------------- time
+//
+// After an outage nobody has said how much is too much, so there is no wall: the rate
+// begins small, and each success allows one more.
 type limit struct {
 	max    float64 // requests a second, this process's share; 0: none
 	now    float64 // the rate in force; 0: none
 	bucket *rate.Limiter
 
-	cut    moment // calls started before it were sent at the old rate
-	cutAt  time.Time
+	cut    moment    // calls started before it were sent at the old rate
+	wall   float64   // the rate that was too much; 0: none was; infinite: it begins again after an outage
+	flowed bool      // a call started since the cut has succeeded
+	since  time.Time // it may grow
 	paused time.Time // no call starts before it
 	pause  func() time.Duration
 
 	window time.Time // start of the second in which requests are counted
-	count  int
-	seen   float64 // requests in the last full second: where to start when nothing was configured
+	count  int       // of those that were not refused
+	seen   float64   // the same in the last full second
 }
+
+const (
+	// backTo is the part of a rate that is left when it was too much.
+	backTo = 0.85
+	// recovery is how long it takes to be back at it. A shorter one would be refused
+	// more often, a longer one use less of what is allowed.
+	recovery = 15 * time.Second
+	// restart is the rate with which calls begin again after an outage. From a smaller
+	// one, a destination that still fails now and then would fail twice in a row, and be
+	// held anew, before the rate has grown.
+	restart = 10
+)
 
 func newLimit() *limit { return &limit{bucket: rate.NewLimiter(rate.Inf, 1)} }
 
@@ -94,28 +123,63 @@ func (l *limit) throttled(now time.Time, start, end moment, after time.Duration,
 	if until := now.Add(after); until.After(l.paused) {
 		l.paused = until
 	}
+	l.count = max(l.count-1, 0)
 	if start < l.cut {
 		return
 	}
-	l.cut, l.cutAt = end, now
+	l.cut, l.since = end, l.paused
 	from := l.now
-	if from == 0 {
+	if from == 0 { // nobody has said how much is too much; what was not refused tells
 		from = max(l.seen, float64(l.count), 1)
 	}
-	l.set(now, max(from*2/3, 0.1))
+	// As long as it refuses everything that says nothing of the rate.
+	if l.flowed || l.wall == 0 {
+		l.wall = from
+	}
+	l.flowed = false
+	l.set(now, max(from*backTo, 0.1))
 }
 
-// succeeded lets the rate grow.
-func (l *limit) succeeded(now time.Time) {
-	l.pause = nil
+// recovered notes that an outage is over: from now on whoever waited meanwhile is called, and
+// a destination that has just come back should not meet all of them at once. Within five
+// seconds of successes it is a thousand a second, if that is allowed.
+func (l *limit) recovered(now time.Time, end moment) {
+	if l.now == l.max {
+		l.wall = math.Inf(1)
+	}
+	if l.now == 0 || l.now > restart {
+		l.set(now, restart)
+	}
+	l.cut, l.since, l.flowed = end, now, false
+}
+
+// succeeded notes a call begun at start that was not refused, and lets the rate grow.
+func (l *limit) succeeded(now time.Time, start moment) {
+	if start < l.cut {
+		return
+	}
+	l.pause, l.flowed = nil, true
 	if l.now == l.max {
 		return
 	}
-	if l.max == 0 && l.now > 2*l.seen && now.Sub(l.cutAt) > time.Minute {
+	idle := time.Minute
+	if math.IsInf(l.wall, 1) {
+		idle = recovery // it was not the rate that was at fault
+	}
+	if l.max == 0 && l.now > 2*l.seen && now.Sub(l.since) > idle {
+		l.wall = 0
 		l.set(now, 0) // it has not mattered for a while, and nobody configured one
 		return
 	}
-	r := l.now + min(1/l.now, 1)
+	left := 1 - max(now.Sub(l.since).Seconds(), 0)/recovery.Seconds()
+	bend := 1 - backTo
+	if left < 0 {
+		bend = 1 // twice the rate after as long again, 28 times after a minute
+	}
+	curve := l.wall * (1 - bend*left*left*left)
+	// From far below, as after a time in which everything was refused, each success
+	// allows one more: that doubles the rate in less than a second.
+	r := max(l.now, min(curve, l.now+1))
 	if l.max > 0 && r > l.max {
 		r = l.max
 	}

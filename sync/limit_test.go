@@ -40,10 +40,11 @@ func (c *clockwork) busy(start moment, after time.Duration) {
 func (c *clockwork) run(d time.Duration) int {
 	n := 0
 	for until := c.now.Add(d); ; n++ {
-		if c.begin(); c.now.After(until) {
+		start := c.begin()
+		if c.now.After(until) {
 			return n
 		}
-		c.succeeded(c.now)
+		c.succeeded(c.now, start)
 	}
 }
 
@@ -82,7 +83,7 @@ func TestLimitNeverSpins(t *testing.T) {
 		c := newClockwork(rapid.SampledFrom([]float64{0, 0.1, 1, 20, 333.3, 1e6}).Draw(t, "max"))
 		var begun []moment
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			switch rapid.IntRange(0, 6).Draw(t, "step") {
 			case 0:
 				c.now = c.now.Add(time.Duration(rapid.Int64Range(0, int64(3*time.Second)).Draw(t, "ns")))
 			case 1:
@@ -92,7 +93,9 @@ func TestLimitNeverSpins(t *testing.T) {
 					c.busy(rapid.SampledFrom(begun).Draw(t, "call"), time.Duration(rapid.IntRange(0, 2).Draw(t, "s"))*time.Second)
 				}
 			case 3:
-				c.succeeded(c.now)
+				c.succeeded(c.now, c.moment())
+			case 4:
+				c.recovered(c.now, c.moment())
 			default:
 				d := c.wait(c.now)
 				if d < 0 || d > 15*time.Second {
@@ -122,15 +125,15 @@ func TestThrottledOncePerWave(t *testing.T) {
 	for _, start := range wave {
 		c.busy(start, 0)
 	}
-	if !near(c.limit.now, 60) {
-		t.Errorf("rate %v after one wave, want 60", c.limit.now)
+	if !near(c.limit.now, 76.5) {
+		t.Errorf("rate %v after one wave, want 76.5", c.limit.now)
 	}
 	if d := c.wait(c.now); d != 200*time.Millisecond {
 		t.Errorf("pause of %v, want that of the backoff, once", d)
 	}
 	c.busy(c.begin(), 0)
-	if !near(c.limit.now, 40) {
-		t.Errorf("rate %v after the next one, want 40", c.limit.now)
+	if !near(c.limit.now, 65.025) {
+		t.Errorf("rate %v after the next one, want 65.025", c.limit.now)
 	}
 }
 
@@ -144,24 +147,119 @@ func TestLeftAlone(t *testing.T) {
 	if d := c.wait(c.now); d != 4*time.Second {
 		t.Errorf("pause of %v, want 4s", d)
 	}
-	c.succeeded(c.now) // of a call that was under way
+	c.succeeded(c.now, second) // of a call that was under way
 	if d := c.wait(c.now); d != 4*time.Second {
 		t.Errorf("a late success cuts the pause to %v", d)
 	}
 }
 
-// TestGrowsBack: by about one call a second each second, up to what is configured.
+// TestGrowsBack: fast at first, to what is configured and not past it, and in the same
+// time whatever that is.
 func TestGrowsBack(t *testing.T) {
-	c := newClockwork(20)
-	c.busy(c.begin(), 0)
-	from := c.limit.now
-	c.run(3 * time.Second)
-	if grown := c.limit.now - from; grown < 2 || grown > 3.5 {
-		t.Errorf("from %v by %v in 3 s, want 3", from, grown)
+	for _, r := range []float64{2, 20, 2000} {
+		c := newClockwork(r)
+		c.busy(c.begin(), 0)
+		c.run(recovery / 3)
+		if part := c.limit.now / r; part < .94 || part > .97 {
+			t.Errorf("%v of %v after a third of the time, want 0.955", c.limit.now, r)
+		}
+		c.run(recovery)
+		if c.limit.now != r {
+			t.Errorf("rate %v, want %v, which is configured", c.limit.now, r)
+		}
 	}
-	c.run(time.Minute)
-	if c.limit.now != 20 {
-		t.Errorf("rate %v, want what is configured", c.limit.now)
+}
+
+// TestGrowsFasterTheLongerNobodyMinds: what was too much once may be far from it later.
+func TestGrowsFasterTheLongerNobodyMinds(t *testing.T) {
+	c := newClockwork(1000)
+	for range 30 {
+		c.succeeded(c.now, c.begin())
+		c.busy(c.begin(), 0)
+	}
+	from, last := c.limit.now, 0.0
+	for range 6 {
+		before := c.limit.now
+		c.run(recovery)
+		if grown := c.limit.now - before; grown <= last && c.limit.now < 1000 {
+			t.Errorf("it grows by %v, after %v", grown, last)
+		}
+		last = c.limit.now - before
+		if before == from {
+			last = 0 // back to where it was too much
+		}
+	}
+	if c.limit.now < 10*from {
+		t.Errorf("from %v to %v in %v", from, c.limit.now, 6*recovery)
+	}
+}
+
+// TestBackAfterRefusingEverything: that was no word on the rate, which is soon what it
+// was, but not at once.
+func TestBackAfterRefusingEverything(t *testing.T) {
+	c := newClockwork(90)
+	for range 50 {
+		c.busy(c.begin(), 0)
+	}
+	if !near(c.limit.now, 0.1) {
+		t.Errorf("rate %v while everything is refused", c.limit.now)
+	}
+	c.succeeded(c.now, c.begin())
+	if !near(c.limit.now, 1.1) {
+		t.Errorf("rate %v after one success", c.limit.now)
+	}
+	c.run(8 * time.Second)
+	if c.limit.now < 76.5 {
+		t.Errorf("rate %v after 8 s", c.limit.now)
+	}
+}
+
+// TestBeginsAgainSlowly: after an outage what is allowed is reached within seconds, and
+// not at once; and if nobody has said what is, it is soon forgotten that there was a limit.
+func TestBeginsAgainSlowly(t *testing.T) {
+	for _, r := range []float64{0, 20, 2000} {
+		c := newClockwork(r)
+		c.recovered(c.now, c.moment())
+		c.succeeded(c.now, 0) // it was sent before: it says nothing of how many there may be
+		if n := c.run(time.Second); n > 20 {
+			t.Errorf("at %v a second: %d calls in the first second", r, n)
+		}
+		if n := c.run(3 * time.Second); r != 20 && (n < 100 || n > 600) {
+			t.Errorf("at %v a second: %d calls in the next three", r, n)
+		}
+		for n := 0; c.limit.now != r && n < 20_000; n++ { // at most so many a second
+			c.succeeded(c.now, c.begin())
+			c.now = c.now.Add(time.Millisecond)
+		}
+		if c.limit.now != r {
+			t.Errorf("rate %v in the end, want %v", c.limit.now, r)
+		}
+	}
+}
+
+// TestBeginsAgainBelowTheWall: what a 429 has said counts after an outage too, and one in
+// the meantime counts at once.
+func TestBeginsAgainBelowTheWall(t *testing.T) {
+	c := newClockwork(1000)
+	for range 10 {
+		c.succeeded(c.now, c.begin())
+		c.busy(c.begin(), 0)
+	}
+	wall := c.wall
+	c.recovered(c.now, c.moment())
+	if c.run(10 * time.Second); c.limit.now < .9*wall || c.limit.now > wall {
+		t.Errorf("rate %v after ten seconds, want nearly %v, which was too much", c.limit.now, wall)
+	}
+	c = newClockwork(0)
+	c.recovered(c.now, c.moment())
+	c.run(3 * time.Second)
+	before := c.limit.now
+	c.busy(c.begin(), 0)
+	if want := before * backTo; !near(c.limit.now, want) {
+		t.Errorf("rate %v after a 429, want %v", c.limit.now, want)
+	}
+	if c.run(5 * time.Second); c.limit.now > before {
+		t.Errorf("rate %v five seconds later, above the one that was too much", c.limit.now)
 	}
 }
 
@@ -191,8 +289,8 @@ func TestNoRateConfigured(t *testing.T) {
 		c.now = c.now.Add(10 * time.Millisecond)
 	}
 	c.busy(last, 0)
-	if c.limit.now < 60 || c.limit.now > 70 {
-		t.Errorf("rate %v, want two thirds of the 100 a second that were made", c.limit.now)
+	if c.limit.now < 80 || c.limit.now > 90 {
+		t.Errorf("rate %v, want 85 %% of the 100 a second that were made", c.limit.now)
 	}
 	before := c.limit.now
 	c.run(10 * time.Second)
@@ -215,7 +313,7 @@ func TestNewShare(t *testing.T) {
 	}
 	c.busy(c.begin(), 0)
 	c.setMax(c.now, 100)
-	if !near(c.limit.now, 20) {
+	if !near(c.limit.now, 25.5) {
 		t.Errorf("rate %v although the destination asked for less", c.limit.now)
 	}
 	c.setMax(c.now, 5)

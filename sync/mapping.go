@@ -1,8 +1,6 @@
 package sync
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,7 +40,11 @@ type MappingConfig struct {
 	// for an Object field a map[string]any from the name of an entry to its
 	// source. A field without one, or with nil, is never sent. The ID field has
 	// none: it is Change.User.
-	Expressions   map[string]any
+	Expressions map[string]any
+	// Anonymize holds the same for what a delete sends; nil: a delete needs no call.
+	// The only column is user_id. Each field, and each entry of an Object, that has an
+	// expression above needs one here.
+	Anonymize     map[string]any
 	OnNull        NullPolicy
 	OnUnavailable UnavailablePolicy
 	PhoneRegion   string // ISO 3166 code for numbers without a country code; may be empty
@@ -53,6 +55,7 @@ type MappingConfig struct {
 type Mapping struct {
 	fields                   []mappedField
 	columns                  []string
+	deletes                  *Mapping // what a delete sends; nil: nothing
 	onNull                   NullPolicy
 	onUnavailable            UnavailablePolicy
 	phoneRegion, phoneFormat string
@@ -67,14 +70,38 @@ type mappedField struct {
 // Omission is an optional field that the payload does not carry a value for.
 type Omission struct {
 	Field  string // the destination's name; an entry of an Object as "field.entry"
-	Reason string // "null", "invalid" or "unavailable"
+	Reason string // "null", "invalid", "unavailable" or "no_column"
 }
 
 const (
 	omittedNull        = "null"        // NULL or blank: the null policy was applied
 	omittedInvalid     = "invalid"     // there was a value, but it is of no use to the vendor: treated as NULL
 	omittedUnavailable = "unavailable" // the value is not known: nothing was sent
+	omittedNoColumn    = "no_column"   // nor is it here, for the row has no such column
 )
+
+// reason returns why a field that needs the column is omitted.
+func (u Unavailable) reason() string {
+	if u.NoColumn {
+		return omittedNoColumn
+	}
+	return omittedUnavailable
+}
+
+// Partial reports whether what [Mapping.Payload] gave lacks a value that the source has
+// left out of the row: an older change may have told it, so what was sent for the row
+// is not known.
+func Partial(omitted []Omission, err error) bool {
+	return lacks(omitted, err, omittedUnavailable)
+}
+
+// lacks reports whether there is no payload, or a field is omitted, for one of the reasons.
+func lacks(omitted []Omission, err error, reasons ...string) bool {
+	if e, ok := errors.AsType[*InvalidError](err); ok {
+		return slices.Contains(reasons, e.Code)
+	}
+	return slices.ContainsFunc(omitted, func(o Omission) bool { return slices.Contains(reasons, o.Reason) })
+}
 
 // NewMapping compiles c. The error joins everything that is wrong, each problem
 // with the name of its field.
@@ -108,6 +135,12 @@ func NewMapping(c MappingConfig) (*Mapping, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Expressions)) {
 		if !known[name] {
 			errs = append(errs, fmt.Errorf("%s: the destination has no such field", name))
+		}
+	}
+	if c.Anonymize != nil {
+		var err error
+		if m.deletes, err = newAnonymous(c); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if len(errs) > 0 {
@@ -183,10 +216,22 @@ func (f *mappedField) expressions() []*Expression {
 // Columns returns the names of the columns that the mapping reads, sorted.
 func (m *Mapping) Columns() []string { return slices.Clone(m.columns) }
 
-// Payload returns what c, an Upsert, sends, and which optional values it leaves
-// out and why. The error is an *InvalidError. The same change always gives the
-// same bytes.
+// Payload returns what c sends, and which optional values of the row it leaves out
+// and why. The error is an *InvalidError. The same change always gives the same
+// bytes. There are none if c is a delete that needs no call.
 func (m *Mapping) Payload(c *Change) (Payload, []Omission, error) {
+	switch {
+	case c.Op == Upsert:
+		return m.payload(c.User, c.Columns)
+	case m.deletes == nil:
+		return Payload{User: c.User}, nil, nil
+	default:
+		p, _, err := m.deletes.payload(c.User, map[string]any{userColumn: c.User})
+		return p, nil, err
+	}
+}
+
+func (m *Mapping) payload(user string, row map[string]any) (Payload, []Omission, error) {
 	w := newObjectWriter()
 	var omissions []Omission
 	for i := range m.fields {
@@ -195,13 +240,13 @@ func (m *Mapping) Payload(c *Change) (Payload, []Omission, error) {
 		var err error
 		switch f.Kind {
 		case ID:
-			err = f.writeID(w, c.User)
+			err = f.writeID(w, user)
 		case Object:
 			var left []Omission
-			left, err = m.writeEntries(w, f, c.Columns)
+			left, err = m.writeEntries(w, f, row)
 			omissions = append(omissions, left...)
 		default:
-			reason, err = m.write(w, f, c.Columns)
+			reason, err = m.write(w, f, row)
 		}
 		if err != nil {
 			return Payload{}, nil, err
@@ -210,7 +255,7 @@ func (m *Mapping) Payload(c *Change) (Payload, []Omission, error) {
 			omissions = append(omissions, Omission{Field: f.Name, Reason: reason})
 		}
 	}
-	return Payload{User: c.User, Body: w.close()}, omissions, nil
+	return Payload{User: user, Body: w.close()}, omissions, nil
 }
 
 // writeID sends the ID as it is: two users must never become one, so it is
@@ -234,11 +279,11 @@ func (m *Mapping) write(w *objectWriter, f *mappedField, row map[string]any) (re
 	if err != nil && f.Required {
 		return "", &InvalidError{Field: f.Name, Code: "expression"}
 	}
-	if _, ok := v.(Unavailable); ok {
+	if u, ok := v.(Unavailable); ok {
 		if f.Required || m.onUnavailable == UnavailableFail {
-			return "", &InvalidError{Field: f.Name, Code: "unavailable"}
+			return "", &InvalidError{Field: f.Name, Code: u.reason()}
 		}
-		return omittedUnavailable, nil
+		return u.reason(), nil
 	}
 	s, ok := "", false
 	if err == nil {
@@ -294,54 +339,11 @@ func (m *Mapping) normalize(f Field, v any) (s string, ok bool) {
 func (m *Mapping) writeNull(w *objectWriter, name, empty string) {
 	switch m.onNull {
 	case NullEmpty:
-		w.raw(name, []byte(empty))
+		w.raw(name, empty)
 	case NullNull:
-		w.raw(name, []byte("null"))
+		w.raw(name, "null")
 	case NullOmit:
 	}
-}
-
-// objectWriter writes a JSON object, member by member.
-type objectWriter struct {
-	buf     bytes.Buffer
-	encoder *json.Encoder
-}
-
-func newObjectWriter() *objectWriter {
-	w := new(objectWriter)
-	w.encoder = json.NewEncoder(&w.buf)
-	w.encoder.SetEscapeHTML(false) // the vendors want the text, not a web page
-	w.buf.WriteByte('{')
-	return w
-}
-
-func (w *objectWriter) text(name, value string) {
-	w.name(name)
-	w.string(value)
-}
-
-// raw adds a value that is JSON already.
-func (w *objectWriter) raw(name string, value []byte) {
-	w.name(name)
-	w.buf.Write(value)
-}
-
-func (w *objectWriter) name(name string) {
-	if w.buf.Len() > 1 {
-		w.buf.WriteByte(',')
-	}
-	w.string(name)
-	w.buf.WriteByte(':')
-}
-
-func (w *objectWriter) string(s string) {
-	_ = w.encoder.Encode(s)         // a string and a buffer: nothing can fail
-	w.buf.Truncate(w.buf.Len() - 1) // Encode ends with a line break
-}
-
-func (w *objectWriter) close() []byte {
-	w.buf.WriteByte('}')
-	return w.buf.Bytes()
 }
 
 // or returns v, or the default if v is not set.

@@ -20,7 +20,7 @@ const (
 var entryName = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}$`)
 
 type objectEntry struct {
-	name       string
+	name, path string // path is field.name
 	expression *Expression
 }
 
@@ -45,7 +45,7 @@ func compileEntries(field string, source any) ([]objectEntry, error) {
 			errs = append(errs, err)
 			continue
 		}
-		entries = append(entries, objectEntry{name, e})
+		entries = append(entries, objectEntry{name, path, e})
 	}
 	return entries, errors.Join(errs...)
 }
@@ -63,16 +63,15 @@ func (m *Mapping) writeEntries(w *objectWriter, f *mappedField, row map[string]a
 	var omissions []Omission
 	known := true
 	for _, e := range f.entries {
-		path := f.Name + "." + e.name
 		reason := o.eval(e, row)
-		if reason == omittedUnavailable {
+		if reason == omittedUnavailable || reason == omittedNoColumn {
 			if m.onUnavailable == UnavailableFail {
-				return nil, &InvalidError{Field: path, Code: "unavailable"}
+				return nil, &InvalidError{Field: e.path, Code: reason}
 			}
 			known = false
 		}
 		if reason != "" {
-			omissions = append(omissions, Omission{Field: path, Reason: reason})
+			omissions = append(omissions, Omission{Field: e.path, Reason: reason})
 		}
 	}
 	if known && !m.writeObject(w, f, o) {
@@ -89,8 +88,8 @@ func (o object) eval(e objectEntry, row map[string]any) (reason string) {
 	if err != nil {
 		return omittedInvalid
 	}
-	if _, ok := v.(Unavailable); ok {
-		return omittedUnavailable
+	if u, ok := v.(Unavailable); ok {
+		return u.reason()
 	}
 	return o.add(e.name, v)
 }
@@ -111,7 +110,7 @@ func (o object) add(name string, v any) (reason string) {
 		return ""
 	}
 	delete(o, name)
-	for _, key := range slices.Sorted(maps.Keys(m)) {
+	for _, key := range sortedKeys(m) {
 		path := name + "_" + key
 		// The bound on a name also bounds the depth: each level adds to it.
 		_, taken := o[path]
@@ -131,7 +130,8 @@ func (o object) add(name string, v any) (reason string) {
 func entryText(v any) (string, bool) {
 	array, ok := v.([]any)
 	if !ok {
-		array = []any{v}
+		s, ok := asText(v)
+		return cut(cleanText(s), maxEntryRunes), ok
 	}
 	var parts []string
 	for _, e := range array {
@@ -146,33 +146,47 @@ func entryText(v any) (string, bool) {
 	return cut(strings.Join(parts, ","), maxEntryRunes), true
 }
 
+// sortedKeys returns the keys of m in order, in one allocation.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // writeObject adds o to w in the order of names, and reports whether all of it
 // found room.
 func (m *Mapping) writeObject(w *objectWriter, f *mappedField, o object) (complete bool) {
-	inner := newObjectWriter()
+	before := len(w.buf)
+	w.name(f.Name)
+	start := len(w.buf)
+	w.buf = append(w.buf, '{')
 	complete = true
 	written := 0
-	for _, name := range slices.Sorted(maps.Keys(o)) {
-		mark := inner.buf.Len()
+	for _, name := range sortedKeys(o) {
+		mark := len(w.buf)
 		if s := o[name]; s != "" {
-			inner.text(name, s)
+			w.text(name, s)
 		} else {
-			m.writeNull(inner, name, `""`)
+			m.writeNull(w, name, `""`)
 		}
-		if inner.buf.Len() == mark { // NULL, and the policy is to omit it
+		if len(w.buf) == mark { // NULL, and the policy is to omit it
 			continue
 		}
-		if written == maxEntries || inner.buf.Len() >= maxObjectBytes {
-			inner.buf.Truncate(mark)
+		if written == maxEntries || len(w.buf)-start >= maxObjectBytes {
+			w.buf = w.buf[:mark]
 			complete = false
 			continue
 		}
 		written++
 	}
 	if written == 0 {
+		w.buf = w.buf[:before]
 		m.writeNull(w, f.Name, "{}")
 	} else {
-		w.raw(f.Name, inner.close())
+		w.buf = append(w.buf, '}')
 	}
 	return complete
 }

@@ -126,6 +126,38 @@ func TestPayloadNullPolicies(t *testing.T) {
 	}
 }
 
+// TestPayloadWithoutAColumn: that the row has no such column is told apart from a value
+// that was left out of it, which an older row may have filled in.
+func TestPayloadWithoutAColumn(t *testing.T) {
+	missing, leftOut := Unavailable{NoColumn: true}, Unavailable{}
+	for name, test := range map[string]struct {
+		columns map[string]any
+		want    []Omission
+		code    string // of the error, instead
+		partial bool
+	}{
+		"an optional field":             {columns: map[string]any{"avatar_url": missing}, want: []Omission{{"photo", "no_column"}}},
+		"an entry of an object":         {columns: map[string]any{"plan": missing}, want: []Omission{{"custom.plan", "no_column"}}},
+		"one that is not needed":        {columns: map[string]any{"username": missing}},
+		"a required field":              {columns: map[string]any{"full_name": missing}, code: "no_column"},
+		"left out, optional":            {columns: map[string]any{"avatar_url": leftOut}, want: []Omission{{"photo", "unavailable"}}, partial: true},
+		"left out, required":            {columns: map[string]any{"full_name": leftOut}, code: "unavailable", partial: true},
+		"left out, the other not there": {columns: map[string]any{"avatar_url": leftOut, "email": missing}, want: []Omission{{"email", "no_column"}, {"photo", "unavailable"}}, partial: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, omissions, err := mustMap(t, testConfig()).Payload(&Change{User: "42", Op: Upsert, Columns: with(test.columns)})
+			if test.code != "" {
+				wantInvalid(t, err, "name", test.code)
+			} else if err != nil || !reflect.DeepEqual(omissions, test.want) {
+				t.Errorf("omissions %v, error %v, want %v", omissions, err, test.want)
+			}
+			if got := Partial(omissions, err); got != test.partial {
+				t.Errorf("partial: %v", got)
+			}
+		})
+	}
+}
+
 func TestPayloadUnavailable(t *testing.T) {
 	tests := []struct {
 		name     string

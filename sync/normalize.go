@@ -23,6 +23,13 @@ const (
 // cleanText makes s what a form would accept: valid UTF-8 in composed form (NFC),
 // on one line, without control characters or surplus white space.
 func cleanText(s string) string {
+	if isClean(s) { // as most are
+		return s
+	}
+	return cleaned(s)
+}
+
+func cleaned(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -35,6 +42,18 @@ func cleanText(s string) string {
 	}, s)
 	// NFC last: a control character may have parted a letter from its accent.
 	return norm.NFC.String(strings.Join(strings.Fields(s), " "))
+}
+
+// isClean reports whether s is ASCII of which nothing has to go.
+func isClean(s string) bool {
+	space := true // is what comes before; at the start, a space is as surplus as behind one
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f || space && s[i] == ' ' {
+			return false
+		}
+		space = s[i] == ' '
+	}
+	return !space
 }
 
 // cut returns the first n runes of s, without the white space that the cut may

@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,6 +38,33 @@ func TestCleanTextIsStable(t *testing.T) {
 			t.Fatalf("cleanText(%q) = %q, and again %q", s, once, cleanText(once))
 		}
 	})
+}
+
+// everyText yields each text of at most n of the parts.
+func everyText(n int, parts ...string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		var from func(s string, n int) bool
+		from = func(s string, n int) bool {
+			return yield(s) && (n == 0 || !slices.ContainsFunc(parts, func(part string) bool { return !from(s+part, n-1) }))
+		}
+		from("", n)
+	}
+}
+
+// What is clean at a glance is what cleaning would leave as it is.
+func TestCleanTextAtAGlance(t *testing.T) {
+	atAGlance := 0
+	for s := range everyText(5, "a", "~", " ", "\t", "\x00", "\x7f", "é", "\u0301", "\xff") {
+		if got, want := cleanText(s), cleaned(s); got != want {
+			t.Errorf("cleanText(%q) = %q, want %q", s, got, want)
+		}
+		if isClean(s) {
+			atAGlance++
+		}
+	}
+	if atAGlance < 100 {
+		t.Errorf("only %d texts are clean", atAGlance)
+	}
 }
 
 func TestCut(t *testing.T) {

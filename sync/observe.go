@@ -19,7 +19,8 @@ func (l *Lane) Drop() {
 		}
 		l.users[id] = &user{id: id, at: u.at, fault: u.fault}
 	}
-	l.fresh, l.again, l.alarms = fifo{}, fifo{}, nil
+	l.fresh, l.again, l.gathering, l.alarms = fifo{}, fifo{}, nil, nil
+	clear(l.parked)
 	l.control, l.exposed = nil, nil
 	l.active, l.bytes, l.open = 0, 0, 0
 	l.release = release{Release: l.release.Release, written: l.release.written, failing: l.release.failing}
@@ -50,7 +51,7 @@ func (l *Lane) Forget(at Position) {
 			d.open = false
 			l.open--
 		}
-		u.doubts, u.last = nil, nil // an alarm may still ring for u
+		u.doubts, u.last, u.proof = nil, nil, nil // an alarm may still ring for u
 		l.drop(&u.next)
 		switch u.state {
 		case calling:
@@ -90,7 +91,7 @@ func (l *Lane) abandon(u *user) {
 // Observe shows how the lane stands. It looks at every user that waits.
 func (l *Lane) Observe(now time.Time) {
 	m := l.m.Lane
-	var waiting, backoff int
+	var waiting, backoff, withheld int
 	var oldest time.Time
 	for _, u := range l.users {
 		if u.cur == nil || u.cur.control {
@@ -99,8 +100,12 @@ func (l *Lane) Observe(now time.Time) {
 		if u.state != calling {
 			waiting++
 		}
-		if u.state == resting {
+		switch u.state {
+		case resting:
 			backoff++
+		case parked:
+			withheld++
+		default: // it has its turn, or is counted elsewhere
 		}
 		if s := u.cur.source; !s.IsZero() && (oldest.IsZero() || s.Before(oldest)) {
 			oldest = s
@@ -108,6 +113,8 @@ func (l *Lane) Observe(now time.Time) {
 	}
 	m.QueueUsers.Set(float64(waiting))
 	m.BackoffUsers.Set(float64(backoff))
+	m.WithheldUsers.Set(float64(withheld))
+	m.GatheringUsers.Set(float64(l.gathers()))
 	m.UnmappedUsers.Set(float64(l.unmapped.count))
 	m.QueueBytes.Set(float64(l.bytes))
 	m.InFlight.Set(float64(l.inflight))

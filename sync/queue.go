@@ -11,7 +11,7 @@ type fifo struct {
 	head, tail []*user
 }
 
-func (q *fifo) push(u *user) { q.tail = append(q.tail, u) }
+func (q *fifo) push(u ...*user) { q.tail = append(q.tail, u...) }
 
 func (q *fifo) pop() *user {
 	if len(q.head) == 0 {

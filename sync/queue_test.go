@@ -129,7 +129,7 @@ func BenchmarkLaneSubmitSettle(b *testing.B) {
 			}
 			for i := range others {
 				user := fmt.Sprint("w", i)
-				w.lane.Submit(w.now, change(user, int64(i)), &noHold{}, time.Time{})
+				w.lane.Submit(w.now, change(user, int64(i)), Place{Hold: &noHold{}}, Sent{})
 				c := w.lane.Next(w.now)
 				w.lane.Done(w.now, c, &CallError{Verdict: Failed, Code: "http_503"})
 				w.lane.blame.held = false
@@ -137,7 +137,7 @@ func BenchmarkLaneSubmitSettle(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				others++
-				w.lane.Submit(w.now, change("u", int64(others)), &noHold{}, time.Time{})
+				w.lane.Submit(w.now, change("u", int64(others)), Place{Hold: &noHold{}}, Sent{})
 				c := w.lane.Next(w.now)
 				if c == nil || c.user.id != "u" {
 					b.Fatal("another call")

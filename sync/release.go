@@ -25,6 +25,8 @@ type Letter struct {
 	gone    bool // not to be written any more: its user has another chance, or it is written
 	writing bool
 	dropped bool // its partition was forgotten while it was being written
+	// accepted says that an operator wants it written, however many there are.
+	accepted bool
 }
 
 // The reasons of dead letters.
@@ -43,7 +45,7 @@ func (l *Letter) disguised() bool { return l.Reason == reasonExhausted || l.Reas
 // retriable reports whether another attempt could end otherwise. What has no
 // payload never gets one, but a newer change of the user may.
 func (l *Letter) retriable() bool {
-	return l.user != nil && !l.gone && !l.writing && (l.Reason != reasonInvalid || l.user.next != nil)
+	return l.user != nil && !l.gone && !l.writing && !l.accepted && (l.Reason != reasonInvalid || l.user.next != nil)
 }
 
 // Release says how many may be given up before it is no coincidence.
@@ -103,7 +105,7 @@ func (r *release) remove(l *Letter) {
 func (r *release) postpone(now time.Time, l *Letter) {
 	r.pause = now.Add(patience)
 	l.due = r.pause
-	slices.SortStableFunc(r.letters, func(a, b *Letter) int { return a.due.Compare(b.due) })
+	r.sort()
 }
 
 func (r *release) count(l *Letter, sign int) {
@@ -145,15 +147,28 @@ const patience = 5 * time.Second
 // is written at a time: if the topic cannot be written to, the others would fare
 // no better.
 func (r *release) next(now time.Time) *Letter {
-	if r.latched || len(r.letters) == 0 || r.pause.After(now) {
-		return nil
-	}
-	l := r.letters[0]
-	if l.writing || l.due.After(now) {
+	l := r.first()
+	if l == nil || l.writing || l.due.After(now) || r.pause.After(now) {
 		return nil
 	}
 	l.writing = true
 	return l
+}
+
+// first returns the letter that is being written or the next to be, if there is one:
+// while the latch is closed only what an operator has accepted.
+func (r *release) first() *Letter {
+	if !r.latched {
+		if len(r.letters) == 0 {
+			return nil
+		}
+		return r.letters[0] // as of the last check it is not gone
+	}
+	i := slices.IndexFunc(r.letters, func(l *Letter) bool { return (l.accepted || l.writing) && !l.gone })
+	if i < 0 {
+		return nil
+	}
+	return r.letters[i]
 }
 
 // trial returns the next letter to give another chance while the latch is
@@ -170,16 +185,14 @@ func (r *release) trial(now time.Time, interval time.Duration) *Letter {
 	return r.letters[i]
 }
 
-// wake is when next or trial may have something; zero for never.
+// wake is when next may have something; zero for never.
 func (r *release) wake() time.Time {
-	switch {
-	case r.latched:
-		return r.retryAt
-	case len(r.letters) == 0 || r.letters[0].writing:
+	switch l := r.first(); {
+	case l == nil || l.writing:
 		return time.Time{}
-	case r.pause.After(r.letters[0].due):
+	case r.pause.After(l.due):
 		return r.pause
 	default:
-		return r.letters[0].due
+		return l.due
 	}
 }

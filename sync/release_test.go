@@ -305,8 +305,7 @@ func TestLatchedMemory(t *testing.T) {
 	w.givenUp(t, "a", "b")
 	w.lane.Letter(w.now)
 	for range 5000 {
-		w.submitOne("b", "bad")
-		w.quiet(t)
+		w.givenUp(t, "b") // once more: the newer change got another chance
 	}
 	if n := len(w.lane.release.letters); n > 100 {
 		t.Errorf("%d letters are kept for two users", n)

@@ -85,9 +85,10 @@ func TestInheritedDoubtOfAnIncompleteChange(t *testing.T) {
 		rows   [][2]any
 		sent   string
 	}{
-		"filled in by both":                  {true, [][2]any{{"a", "x"}, {"b", Unavailable{}}, {"a", "x"}}, "b,x"},
-		"filled in by the former owner":      {false, [][2]any{{"b", Unavailable{}}, {"b", "y"}}, "b,x"},
-		"no payload without what is missing": {true, [][2]any{{"b", Unavailable{}}, {"a", "x"}}, "b,x"},
+		"filled in by both":                   {true, [][2]any{{"a", "x"}, {"b", Unavailable{}}, {"a", "x"}}, "b,x"},
+		"filled in by the former owner":       {false, [][2]any{{"b", Unavailable{}}, {"b", "y"}}, "b,x"},
+		"filled in as the column was dropped": {true, [][2]any{{"b", Unavailable{NoColumn: true}}, {"a", "x"}}, "b,x"},
+		"no payload without what is missing":  {true, [][2]any{{"b", Unavailable{}}, {"a", "x"}}, "b,x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
@@ -105,4 +106,19 @@ func TestInheritedDoubtOfAnIncompleteChange(t *testing.T) {
 			w.settled(t)
 		})
 	}
+}
+
+// TestInheritedChangeIsKnown: a column that is missing and that no payload needs, such as
+// one that the mapping names and the table has not, does not make it unknown what a
+// former owner has sent. So that costs no confirm call (G9).
+func TestInheritedChangeIsKnown(t *testing.T) {
+	w := newWorld()
+	w.write("u", "v1")
+	w.log[0].Columns["z"] = Unavailable{}
+	w.submit(w.now.Add(time.Minute), len(w.log))
+	w.run(time.Hour)
+	if len(w.history) != 1 {
+		t.Errorf("%v was applied, want one call", w.history)
+	}
+	w.settled(t)
 }

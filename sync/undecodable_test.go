@@ -25,7 +25,7 @@ func (w *world) reads(partition int) {
 	w.log = append(w.log, Change{Op: Delete, Position: at})
 	w.read++
 	w.lane.bad.decoded(w.now, evidence{at, w.now}, &w.lane.release)
-	w.lane.mapped(w.now, evidence{at, w.now})
+	w.lane.mapped(w.now, &Change{Op: Upsert, Position: at, Written: w.now})
 }
 
 // TestUndecodableNeedsALaterOne: as long as nothing after it decodes, it is as
@@ -52,7 +52,7 @@ func TestUndecodableNeedsALaterOne(t *testing.T) {
 		"an older record":           {User: "x", Op: Upsert, Position: Position{Topic: "users", Partition: 2, Offset: 1e6}, Written: w.now.Add(-time.Hour - 1)},
 		"a tombstone":               {User: "x", Op: Delete, Position: Position{Topic: "users", Offset: 1e6}, Written: w.now},
 	} {
-		w.lane.Submit(w.now, c, testHold{w, -1, 0}, time.Time{})
+		w.lane.Submit(w.now, c, Place{c.Position, testHold{w, -1, 0}}, Sent{})
 		w.run(time.Minute)
 		if len(w.letters) > 0 {
 			t.Fatalf("%s counts as proof", what)

@@ -111,10 +111,14 @@ func (l *Lane) payload(now time.Time, u *user) bool {
 	for _, o := range omitted {
 		l.m.Lane.FieldsOmitted.Of(o.Field, o.Reason).Inc()
 	}
+	if err != nil {
+		code, field := invalid(err)
+		l.m.Failures.Note(now, reasonInvalid, code, field)
+	}
 	switch {
 	case err == nil:
 		p.payload = payload
-		l.mapped(now, p.change.evidence())
+		l.mapped(now, &p.change)
 		return true
 	case l.unmapped.proven(p.change.evidence()):
 		l.condemn(now, u, err)
@@ -125,9 +129,13 @@ func (l *Lane) payload(now time.Time, u *user) bool {
 	return false
 }
 
-// mapped gives up the users without a payload before e, a record that got one.
-func (l *Lane) mapped(now time.Time, e evidence) {
-	for _, u := range l.unmapped.got(e) {
+// mapped gives up the users without a payload before c, which got one. What a delete
+// sends shows nothing of rows.
+func (l *Lane) mapped(now time.Time, c *Change) {
+	if c.Op == Delete {
+		return
+	}
+	for _, u := range l.unmapped.got(c.evidence()) {
 		l.condemn(now, u, u.lacks)
 	}
 }

@@ -25,7 +25,7 @@ func TestNoPayloadNeedsALaterOne(t *testing.T) {
 		"a record before the last one": {Position{Topic: "users", Offset: bad - 1}, w.now},
 	} {
 		c := Change{User: what, Op: Upsert, Columns: map[string]any{"v": "v"}, Position: at.at, Written: at.written}
-		w.lane.Submit(w.now, c, testHold{w, -1, 0}, time.Time{})
+		w.lane.Submit(w.now, c, Place{c.Position, testHold{w, -1, 0}}, Sent{})
 		w.run(time.Hour)
 		if len(w.letters) > 0 {
 			t.Fatalf("%s counts as proof: %d letters", what, len(w.letters))

@@ -6,24 +6,36 @@ import (
 	"usersync/sync/sabotage"
 )
 
-// Hold is a place in what may be committed: as long as it is not released, the
-// offset of its change, and all above it, are not.
+// Hold keeps a place in what may be committed: as long as it is not released, the
+// offset of its record, and all above it, are not.
 type Hold interface{ Release() }
 
-// place is a hold together with where it stands.
-type place struct {
-	at   Position
-	hold Hold
+// Place is a hold together with where it stands: that is at the change itself or, if
+// an operator has it sent once more, at the record that says so.
+type Place struct {
+	At   Position
+	Hold Hold
+}
+
+// Sent says whether a former owner of the partition may have sent a change.
+type Sent struct {
+	Possibly bool
+	// Until is when that call has been applied or never will be. It may be over, but
+	// then the call may have been applied.
+	Until time.Time
+	// Remapped says that another mapping made what it sent, which is not known then.
+	Remapped bool
 }
 
 // pending is one change on its way to the destination.
 type pending struct {
 	change  Change
 	payload Payload // set when it is first sent
-	places  []place // one for each partition that the user's changes came from
+	places  []Place // one for each partition that the user's changes came from
 	heap    int     // bytes that count against the window
 	since   time.Time
-	source  time.Time // of the oldest change that this one stands for
+	source  time.Time // of the oldest change that this one stands for, without repeats
+	repeat  bool      // an operator has it sent once more, and nothing new is among what it stands for
 
 	attempts int
 	charged  int    // of those, failures shown to be this change's own
@@ -49,19 +61,19 @@ func (p *pending) absorb(older *pending) {
 next:
 	for _, mine := range own {
 		for _, his := range p.places {
-			if his.at.SamePartition(mine.at) {
-				mine.hold.Release()
+			if his.At.SamePartition(mine.At) {
+				mine.Hold.Release()
 				continue next
 			}
 		}
 		p.places = append(p.places, mine)
 	}
+	p.change.Force = p.change.Force || older.change.Force
 	if p.doubt == nil || older.doubt != nil && older.doubt.until.After(p.doubt.until) {
 		p.doubt = older.doubt
 	}
-	if older.source.Before(p.source) && !older.source.IsZero() {
-		p.source = older.source
-	}
+	p.source = earliest(p.source, older.source)
+	p.repeat = p.repeat && older.repeat
 	p.since = older.since
 }
 
@@ -77,9 +89,9 @@ func (p *pending) release() {
 	p.places = nil
 }
 
-func releaseAll(places []place) {
+func releaseAll(places []Place) {
 	for _, pl := range places {
-		pl.hold.Release()
+		pl.Hold.Release()
 	}
 }
 
@@ -90,6 +102,7 @@ const (
 	idle     state = iota // no change; an open doubt or a memory of failures keeps the user here
 	ready                 // in a queue
 	resting               // in backoff, until due
+	parked                // its turn came, and its change is withheld
 	calling               // in flight
 	unmapped              // has no payload, and nothing shows yet that it is its own fault
 	eligible              // given up, its dead letter waits for release
@@ -112,6 +125,7 @@ type user struct {
 	doubts []*doubt // open, see doubt.go
 	last   *pending // the newest delivered change, kept while there are doubts
 	lastAt time.Time
+	proof  *proof // see delivered.go
 
 	fault  fault  // see blame.go
 	group  *group // when unmapped
@@ -131,9 +145,9 @@ func (u *user) newest() *pending {
 // offsets mean nothing.
 func (u *user) partitions() []Position {
 	all := []Position{u.at}
-	add := func(places []place) {
+	add := func(places []Place) {
 		for _, pl := range places {
-			all = append(all, pl.at)
+			all = append(all, pl.At)
 		}
 	}
 	for _, p := range []*pending{u.cur, u.next} {

@@ -56,7 +56,7 @@ func (e *CallError) Error() string {
 // or one that must not be shortened is too long. No call was made for it.
 type InvalidError struct {
 	Field string // the destination's name of the field
-	Code  string // a constant: "missing", "too_long", "unavailable", "expression"
+	Code  string // a constant: "missing", "too_long", "unavailable", "no_column", "expression"
 }
 
 func (e *InvalidError) Error() string { return "invalid payload: " + e.Code + " " + e.Field }

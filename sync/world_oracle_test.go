@@ -50,6 +50,9 @@ func (w *world) wrong() []string {
 	}
 	var wrong []string
 	for user := range users {
+		if w.notGone(user) {
+			wrong = append(wrong, fmt.Sprintf("%s: has %q, and is deleted", user, w.holds[user]))
+		}
 		all := w.versions(user)
 		if len(all) == 0 {
 			continue // deleted
@@ -62,6 +65,10 @@ func (w *world) wrong() []string {
 			return delivered < 0 || slices.ContainsFunc(all[delivered:], has)
 		}
 		v, e, _ := strings.Cut(w.holds[user], ",")
+		if delivered == len(all)-1 && v != newest.v+w.mapping.inUse {
+			wrong = append(wrong, fmt.Sprintf("%s: has %q, of another mapping than delivered it", user, w.holds[user]))
+		}
+		v = strings.TrimRight(v, "'")
 		rightV := v == newest.v ||
 			w.lettered(user, newest.at, newest.at) && notOlder(func(r version) bool { return r.v == v })
 		rightE := newest.eAt < 0 || e == newest.e ||

@@ -27,6 +27,7 @@ type world struct {
 	committed commit
 	suspects  []string // whom the former owner named
 	suspected time.Time
+	mapping   mappings
 
 	flights []*flight
 	late    []landing
@@ -34,6 +35,16 @@ type world struct {
 	holds   map[string]string // what the destination has of each user
 	history []string          // every application, in order
 	strict  bool              // e is required
+	mapped  int               // how often a payload was made
+
+	state     *store          // what is remembered; nil: nothing
+	lossy     bool            // and may be lost
+	chance    func(n int) int // what happens of n things
+	untold    bool            // what is remembered is not compared with what the destination holds
+	anonymize bool            // a delete sends something
+	repeats   repeats
+	start     int            // where the lane in use began to read
+	newest    map[string]int // one more than the newest offset of each user that was ever delivered
 
 	// delivered is one more than the offset of each user's change that the lane in
 	// use delivered last.
@@ -66,8 +77,10 @@ type landing struct {
 // commit is what the next owner will know.
 type commit struct {
 	offset   int
+	repeats  int
 	controls []string
 	suspects []string // inherited
+	mapping  string   // of all that may have been sent since; mixed: of several owners
 }
 
 type testHold struct {
@@ -89,20 +102,27 @@ func (h testHold) Release() {
 	}
 }
 
-// Payload sends the column "v" as it is and, if there is a column "e", that behind a
-// comma. A "bad" v makes the payload invalid; an e that is unavailable is left out,
+// Payload sends the column "v", with the mark of the mapping in use, and, if there is a
+// column "e", that behind a comma. A "bad" v makes the payload invalid; an e that is unavailable is left out,
 // or makes it invalid as well.
 func (w *world) Payload(c *Change) (Payload, []Omission, error) {
+	w.mapped++
+	if c.Op == Delete {
+		if w.anonymize {
+			return Payload{User: c.User, Body: []byte(anonymous)}, nil, nil
+		}
+		return Payload{User: c.User}, nil, nil
+	}
 	if c.Columns["v"] == "bad" {
 		return Payload{}, nil, &InvalidError{Field: "v", Code: "missing"}
 	}
-	body := fmt.Append(nil, c.Columns["v"])
+	body := fmt.Append(nil, c.Columns["v"], w.mapping.inUse)
 	e, ok := c.Columns["e"]
-	switch _, unavailable := e.(Unavailable); {
+	switch u, unavailable := e.(Unavailable); {
 	case unavailable && w.strict:
-		return Payload{}, nil, &InvalidError{Field: "e", Code: "unavailable"}
+		return Payload{}, nil, &InvalidError{Field: "e", Code: u.reason()}
 	case unavailable:
-		return Payload{User: c.User, Body: body}, []Omission{{"e", omittedUnavailable}}, nil
+		return Payload{User: c.User, Body: body}, []Omission{{"e", u.reason()}}, nil
 	case ok:
 		body = fmt.Appendf(body, ",%v", e)
 	}
@@ -121,8 +141,9 @@ var laneConfig = LaneConfig{
 
 func newWorld() *world {
 	w := &world{
-		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), holds: map[string]string{}, floor: map[int]int{},
+		now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), holds: map[string]string{}, floor: map[int]int{}, newest: map[string]int{},
 		accepts: 50 * time.Millisecond,
+		chance:  func(int) int { return 0 },
 		answer:  func(*Call) reply { return reply{takes: 20 * time.Millisecond, applied: true} },
 	}
 	w.newLane()
@@ -133,6 +154,9 @@ func (w *world) newLane() {
 	cfg := laneConfig
 	cfg.Mapper = w
 	cfg.Metrics = metrics.New(nil, "test").For("test")
+	if w.state != nil {
+		cfg.Delivered = w.state
+	}
 	w.lane = NewLane(cfg)
 	w.owner++
 	w.floor, w.delivered = map[int]int{}, map[string]int{}
@@ -172,19 +196,17 @@ func (w *world) submit(possibly time.Time, end int) {
 		c := w.log[w.read]
 		c.Columns = maps.Clone(c.Columns)
 		w.floor[w.read]++
-		if w.read >= end {
-			possibly = time.Time{}
-		}
 		if slices.Contains(w.suspects, c.User) && w.suspected.After(w.now) {
 			w.lane.Suspect(c.User, w.suspected)
 		}
-		w.lane.Submit(w.now, c, testHold{w, w.owner, w.read}, possibly)
+		w.lane.Submit(w.now, c, Place{c.Position, testHold{w, w.owner, w.read}}, Sent{w.read < end && !possibly.IsZero(), possibly, w.mapping.unknown})
 	}
 }
 
 // note is the commit of this moment.
 func (w *world) note() commit {
-	c := commit{offset: w.frontier()}
+	c := commit{offset: w.frontier(), repeats: w.repeats.frontier()}
+	c.mapping = w.mapping.note(c)
 	c.controls, _ = w.lane.Controls(Position{Topic: "users"})
 	if w.suspected.After(w.now) {
 		c.suspects = w.suspects
@@ -202,7 +224,10 @@ func (w *world) commit() {
 		w.lane.Announced(w.committed.controls)
 	}
 	next := w.note()
-	if next.offset != w.committed.offset || !slices.Equal(next.controls, w.committed.controls) || !slices.Equal(next.suspects, w.committed.suspects) {
+	if next.offset != w.committed.offset || next.repeats != w.committed.repeats || !slices.Equal(next.controls, w.committed.controls) || !slices.Equal(next.suspects, w.committed.suspects) {
+		if w.state != nil {
+			w.state.flush()
+		}
 		w.sent, w.answered = &next, w.now.Add(w.accepts)
 	}
 }
@@ -210,6 +235,7 @@ func (w *world) commit() {
 // turn lets everything happen that can happen now.
 func (w *world) turn() {
 	w.submit(time.Time{}, 0)
+	w.submitRepeats(time.Time{}, 0)
 	w.commit()
 	for c := w.lane.Next(w.now); c != nil; c = w.lane.Next(w.now) {
 		for _, f := range w.flights {
@@ -217,6 +243,7 @@ func (w *world) turn() {
 				panic("two calls in flight for " + c.user.id)
 			}
 		}
+		w.back(c)
 		r := w.answer(c)
 		w.flights = append(w.flights, &flight{c, r, w.now.Add(r.takes)})
 		if r.lands > 0 {
@@ -256,14 +283,7 @@ func (w *world) step(until time.Time) bool {
 
 // advance lets all happen that was to happen until now, which is the given time.
 func (w *world) advance(now time.Time) {
-	w.now = now
-	w.late = slices.DeleteFunc(w.late, func(l landing) bool {
-		if l.at.After(w.now) {
-			return false
-		}
-		w.apply(l.user, l.body)
-		return true
-	})
+	w.land(now)
 	var ended []*flight
 	w.flights = slices.DeleteFunc(w.flights, func(f *flight) bool {
 		if f.end.After(w.now) {
@@ -278,9 +298,23 @@ func (w *world) advance(now time.Time) {
 		}
 		if f.reply.err == nil {
 			w.delivered[f.call.user.id] = int(f.call.Position.Offset) + 1
+			w.newest[f.call.user.id] = max(w.newest[f.call.user.id], int(f.call.Position.Offset)+1)
 		}
 		w.lane.Done(w.now, f.call, f.reply.err)
 	}
+	w.truthful()
+}
+
+// land lets all land that was to land until the given time, with or without a lane.
+func (w *world) land(now time.Time) {
+	w.now = now
+	w.late = slices.DeleteFunc(w.late, func(l landing) bool {
+		if l.at.After(w.now) {
+			return false
+		}
+		w.apply(l.user, l.body)
+		return true
+	})
 }
 
 // apply lets the destination take over what a payload says. It keeps an e that is
@@ -297,56 +331,4 @@ func (w *world) apply(user, body string) {
 func (w *world) run(d time.Duration) {
 	for until := w.now.Add(d); w.step(until); {
 	}
-}
-
-// kill loses the lane with everything it knew. A call in flight is applied at
-// land, if it is to be applied. A commit that was not answered counts if it is
-// accepted. The new owner knows the last commit, and reads from there on.
-func (w *world) kill(accepted bool, land func(*flight) time.Duration) {
-	w.cut(land)
-	if w.sent != nil && accepted {
-		w.committed = *w.sent
-	}
-	w.inherit(w.now.Add(laneConfig.Retry.ConfirmAfter))
-}
-
-// drain ends the lane as a rebalance does: cleanly, when its calls have ended, or
-// not waiting for them; then they are applied at land. The last commit tells the
-// new owner of all doubts.
-func (w *world) drain(clean bool, land func(*flight) time.Duration) {
-	for clean && len(w.flights) > 0 {
-		w.advance(w.now.Add(time.Second)) // the longest takes ten
-	}
-	for _, f := range w.cut(land) {
-		w.lane.Done(w.now, f.call, &CallError{Verdict: Failed, Code: "cancelled", Ambiguous: true})
-	}
-	var until time.Time
-	w.committed = w.note()
-	if w.lane.Doubts()[Position{Topic: "users"}] || len(w.committed.suspects) > 0 {
-		until = w.now.Add(laneConfig.Retry.ConfirmAfter)
-	}
-	w.inherit(until)
-}
-
-// cut forgets the calls in flight, and returns them.
-func (w *world) cut(land func(*flight) time.Duration) []*flight {
-	cut := w.flights
-	w.flights = nil
-	for _, f := range cut {
-		if d := land(f); d >= 0 && f.reply.lands == 0 {
-			w.late = append(w.late, landing{at: f.call.Started.Add(d), user: f.call.user.id, body: string(f.call.Payload.Body)})
-		}
-	}
-	return cut
-}
-
-// inherit starts a new lane, which knows the last commit and doubts until the
-// given time.
-func (w *world) inherit(until time.Time) {
-	w.sent = nil
-	end := w.read + 10_000
-	w.suspects, w.suspected = slices.Concat(w.committed.controls, w.committed.suspects), until
-	w.newLane()
-	w.read = w.committed.offset
-	w.submit(until, end)
 }

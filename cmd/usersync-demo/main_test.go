@@ -33,6 +33,11 @@ func TestDemo(t *testing.T) {
 			"TapTalk revokes the worker's key", "the lane to TapTalk is held: it refuses the credentials", "nobody restarts the worker",
 			"\nusers right: 300/300 taptalk, 300/300 haptik\n",
 		}},
+		{"down,limit", "4s", []string{
+			" is down: it answers everything with 503", " is up again", "healed   down: ",
+			" calls a second and answers the rest with 429, Retry-After: 1", " allows any number of calls again", "healed   limit: ",
+			"\nusers right: 300/300 taptalk, 300/300 haptik\n",
+		}},
 		{"kill", "3s", []string{
 			"kill -9 of the worker", "worker started again", "healed   kill: ", "kill    both     lasted ",
 			"\nusers right: 300/300 taptalk, 300/300 haptik\n",
@@ -45,7 +50,7 @@ func TestDemo(t *testing.T) {
 			code := run([]string{"--duration", tt.duration, "--users", "300", "--rate", "150", "--seed", "7", "--trouble", tt.trouble},
 				strings.NewReader(""), &out, &out)
 			text := out.String()
-			for _, want := range append(tt.want, "retry.confirm_after 5s (1m)", "/metrics, /readyz", "/_sim/users/1", "has drained") {
+			for _, want := range append(tt.want, "retry.confirm_after 5s (1m)", "/ is its status page; /metrics, /readyz", "/_sim/users/1", "has drained") {
 				if !strings.Contains(text, want) {
 					t.Errorf("it does not say %q", want)
 				}

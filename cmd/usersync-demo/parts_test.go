@@ -111,8 +111,8 @@ x +Inf
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.state("taptalk") != "refused" || s.state("haptik") != "running" || s.state("slack") != "" {
-		t.Errorf("states %q, %q, %q", s.state("taptalk"), s.state("haptik"), s.state("slack"))
+	if s.state("taptalk") != "refused" || s.state("haptik") != "running" || s.state("crm") != "" {
+		t.Errorf("states %q, %q, %q", s.state("taptalk"), s.state("haptik"), s.state("crm"))
 	}
 	if s.inFlight("haptik") != 12 || s.inFlight("taptalk") != 0 {
 		t.Errorf("in flight %d, %d", s.inFlight("haptik"), s.inFlight("taptalk"))

@@ -129,7 +129,7 @@ func (s *screen) header(d *demo) {
 	for _, v := range d.vendors {
 		line(v.title, "%s (simulated); a user: %[1]s/_sim/users/1", v.url)
 	}
-	line("worker", "the real one, pid %d: http://%s/metrics, /readyz", d.worker.pid(), d.worker.address)
+	line("worker", "the real one, pid %d: http://%s/ is its status page; /metrics, /readyz", d.worker.pid(), d.worker.address)
 	line("", "%s, worker.log", d.path("usersync.yaml"))
 	line("seed", "%d: the same one makes the same users and changes", d.Seed)
 	b.WriteString("\nScaled for a demo, with the default in brackets:\n")

@@ -75,7 +75,7 @@ var kinds = []kind{
 			if err := d.startWorker(); err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("worker started again (pid %d, http://%s/metrics); Kafka hands it the partitions when the dead one's session ends, after %s",
+			return fmt.Sprintf("worker started again (pid %d, http://%s/); Kafka hands it the partitions when the dead one's session ends, after %s",
 				d.worker.pid(), d.worker.address, asDemo("kafka.session_timeout")), nil
 		},
 	},

@@ -28,7 +28,17 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Bring the users that the destinations hold up to date, until SIGTERM or SIGINT. The first lets calls in flight end and leaves the group, the second stops at once."`
 	Check   checkCommand   `cmd:"" help:"Check the configuration and print what is wrong with it."`
-	Map     mapCommand     `cmd:"" help:"Read records on standard input, one a line, and print the requests that each would cause. Nothing is sent; what is printed holds personal data."`
+	Topics  topicsCommand  `cmd:"" help:"List the topics that the configuration needs, what each should be, what is there and what is wrong; with --create make those that are missing. Exits with 1 if any is missing or wrong."`
+	Map     mapCommand     `cmd:"" help:"Read records on standard input, one a line, and print the requests that each would cause; or compare two mappings with --diff. Nothing is sent; what is printed for records holds personal data."`
+	Pause   pauseCommand   `cmd:"" help:"Make no call to a destination, in any worker, until it is resumed. What comes in waits; offsets and sessions are kept."`
+	Resume  resumeCommand  `cmd:"" help:"End a pause."`
+	Offsets offsetsCommand `cmd:"" help:"What is about the offsets of the consumer groups."`
+	Letters lettersCommand `cmd:"" name:"dead-letters" help:"Look at what was given up, and have it delivered after all."`
+	Audit   auditCommand   `cmd:"" help:"Find out of each user whether the destinations hold what the newest row says, as far as Kafka knows, and list those who are wrong, waiting or given up. Reads the source topics to their ends; exits with 1 if anybody is not in sync."`
+	Explain explainCommand `cmd:"" help:"Say why each destination holds, or does not hold, what the newest row of a user says: the newest change, what waits and why, dead letters, what would be sent now. Reads the source topics to their ends."`
+	Resync  resyncCommand  `cmd:"" help:"Have the workers send the newest row of a user, or of all, once more: a vendor was restored, or edited by hand."`
+	Forget  forgetCommand  `cmd:"" help:"Remove what is kept of a user, for an erasure request, and list what Kafka still holds and until when; exits with 1 if anything remains."`
+	Plan    planCommand    `cmd:"" help:"Say how many processes, partitions and calls in flight it takes for so many users and changes, how much memory, and how long a snapshot and the time after an outage last, with the reasons. Asks nobody; exits with 1 if it cannot work."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -49,10 +59,27 @@ func (f configFlag) load(stderr io.Writer) (*app.Config, error) {
 	return c, nil
 }
 
-type runCommand struct {
+// destinationFlag is the flag of commands that can be about one destination.
+type destinationFlag struct {
 	configFlag
-	Destination string `placeholder:"NAME" help:"Serve this destination and no other."`
-	Trace       string `placeholder:"FILE" help:"For incident analysis: append each call, commit, dead letter and rebalance to this file, as a line of JSON, with users as the hash that logs have."`
+	Destination string `placeholder:"NAME" help:"This destination and no other."`
+}
+
+// load leaves the destination that is named in the configuration.
+func (f destinationFlag) load(stderr io.Writer) (*app.Config, error) {
+	c, err := f.configFlag.load(stderr)
+	if err != nil || f.Destination == "" {
+		return c, err
+	}
+	if err := c.Only(f.Destination); err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+type runCommand struct {
+	destinationFlag
+	Trace string `placeholder:"FILE" help:"For incident analysis: append each call, commit, dead letter and rebalance to this file, as a line of JSON, with users as the hash that logs have."`
 }
 
 // Run runs the worker.
@@ -60,11 +87,6 @@ func (c runCommand) Run(ctx context.Context, std streams) error {
 	config, err := c.load(std.err)
 	if err != nil {
 		return err
-	}
-	if c.Destination != "" {
-		if err := config.Only(c.Destination); err != nil {
-			return usageError{err}
-		}
 	}
 	var traces io.Writer
 	if c.Trace != "" {
@@ -102,15 +124,30 @@ func (c checkCommand) Run(ctx context.Context, std streams) error {
 	return app.Connect(ctx, config, std.out)
 }
 
-type mapCommand struct{ configFlag }
+type mapCommand struct {
+	Config string `short:"c" required:"" xor:"input" placeholder:"FILE" help:"The configuration file."`
+	Diff   string `required:"" xor:"input" placeholder:"OLD" help:"Compare two configurations instead: map --diff OLD NEW reads the source topic to its end, maps the newest row of each user with both, and says how many payloads differ and how long it takes to send these."`
+	JSON   bool   `help:"With --diff: print JSON."`
+	New    string `arg:"" optional:"" help:"With --diff: the configuration file to come, which also says where the brokers are."`
+}
 
-// Run maps the records on standard input.
+// Run maps the records on standard input, or compares two mappings.
 func (c mapCommand) Run(ctx context.Context, std streams) error {
-	config, err := c.load(std.err)
+	if (c.Diff == "") != (c.New == "") || c.JSON && c.Diff == "" {
+		return usageError{errors.New("map: two files are compared by --diff OLD NEW, and --json is for that only")}
+	}
+	config, err := (configFlag{c.Config + c.New}).load(std.err)
 	if err != nil {
 		return err
 	}
-	return app.Map(ctx, config, std.in, std.out)
+	if c.Diff == "" {
+		return app.Map(ctx, config, std.in, std.out)
+	}
+	last, err := (configFlag{c.Diff}).load(std.err)
+	if err != nil {
+		return err
+	}
+	return app.MapDiff(ctx, last, config, c.JSON, std.out, std.err)
 }
 
 type versionCommand struct{}
@@ -160,7 +197,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitFine
 	}
 	fmt.Fprintln(stderr, err)
-	if _, ok := errors.AsType[usageError](err); ok {
+	_, usage := errors.AsType[usageError](err)
+	_, config := errors.AsType[app.Problem](err)
+	if usage || config {
 		return exitUsage
 	}
 	return exitFailed

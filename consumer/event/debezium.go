@@ -21,28 +21,30 @@ var debeziumOps = map[string]string{
 	"m": string(skipMessage),
 }
 
-func debeziumOp(letter string) string {
-	if op, ok := debeziumOps[letter]; ok {
+func debeziumOp(letter []byte) string {
+	if op, ok := debeziumOps[string(letter)]; ok {
 		return op
 	}
 	return opUnknown
 }
 
-func (debezium) key(d *Decoder, b []byte) (identity, error) { return d.connectKey(b) }
+func (debezium) key(d *Decoder, in *scratch, b []byte) (identity, error) {
+	return d.connectKey(in, b)
+}
 
-func (debezium) value(d *Decoder, r *Record) (news, error) {
-	payload, s, err := d.schemas.unwrap(r.Value, inValue)
+func (debezium) value(d *Decoder, in *scratch, r *Record) (news, error) {
+	payload, s, err := d.values.unwrap(&in.value, r.Value, inValue)
 	if err != nil {
 		return news{}, err
 	}
-	if isNull(payload) {
+	if isNull(payload.json) {
 		// What ExtractNewRecordState makes of a delete unless it is told otherwise.
 		return tombstone(r), nil
 	}
-	o, ok := parseObject(payload)
-	if !ok {
+	if !payload.isObject() {
 		return news{}, &Error{codeNotObject, inValue}
 	}
+	o := payload.object
 	if skip := notOfATable(o); skip != "" {
 		return news{op: string(skip), skip: skip}, nil
 	}
@@ -56,7 +58,7 @@ func (debezium) value(d *Decoder, r *Record) (news, error) {
 // members: the names of their topics can be configured.
 func notOfATable(o object) Skip {
 	switch {
-	case o.has("ts_ms") && len(o) == 1:
+	case o.has("ts_ms") && o.len() == 1:
 		return skipHeartbeat
 	case o.has("databaseName") && (o.has("ddl") || o.has("tableChanges")):
 		return skipSchemaChange
@@ -68,18 +70,16 @@ func notOfATable(o object) Skip {
 
 // isEnvelope tells an envelope from a row with a column named op.
 func isEnvelope(o object) bool {
-	source := o.get("source")
-	return o.has("op") && (o.has("after") || o.has("before") || source != nil && source[0] == '{')
+	return o.has("op") && (o.has("after") || o.has("before") || o.find("source").isObject())
 }
 
 func envelope(o object, s *schema) (news, error) {
 	n := news{op: debeziumOp(scalar(o.get("op")))}
-	if source, ok := parseMember(o, "source"); ok {
-		n.source = millis(source.get("ts_ms"))
-		n.table = table{scalar(source.get("schema")), scalar(source.get("table"))}
-		if n.table.parent == "" {
-			n.table.parent = scalar(source.get("db"))
-		}
+	source := o.find("source").object
+	n.source = millis(source.get("ts_ms"))
+	n.table = table{scalar(source.get("schema")), scalar(source.get("table"))}
+	if len(n.table.parent) == 0 {
+		n.table.parent = scalar(source.get("db"))
 	}
 	switch n.op {
 	case string(skipTruncate), string(skipMessage):
@@ -91,13 +91,13 @@ func envelope(o object, s *schema) (news, error) {
 		n.delete = true
 		return n, nil
 	}
-	after, ok := parseMember(o, "after")
-	if !ok {
+	after := o.find("after")
+	if !after.isObject() {
 		return n, &Error{codeNoRow, inValue}
 	}
-	n.row = row{after, s.field("after")}
-	if before, ok := parseMember(o, "before"); ok && n.op == opUpdate {
-		n.before = row{before, s.field("before")}
+	n.row = row{after.object, s.field("after")}
+	if n.op == opUpdate {
+		n.before = row{o.find("before").object, s.field("before")}
 	}
 	return n, nil
 }
@@ -109,12 +109,12 @@ func flat(r *Record, o object, s *schema) (news, error) {
 		op:     opUpsert,
 		table:  flatTable(o, r.Headers),
 		row:    row{o, s},
-		source: millis([]byte(added(o, r.Headers, "__source_ts_ms"))),
+		source: millis(added(o, r.Headers, "__source_ts_ms")),
 	}
-	if op := added(o, r.Headers, "__op"); op != "" {
+	if op := added(o, r.Headers, "__op"); len(op) > 0 {
 		n.op = debeziumOp(op)
 	}
-	if scalar(o.get("__deleted")) == "true" {
+	if string(scalar(o.get("__deleted"))) == "true" {
 		n.op = opDelete
 	}
 	switch n.op {
@@ -132,37 +132,28 @@ func flat(r *Record, o object, s *schema) (news, error) {
 // it does. The database does not stand in for a missing schema here: whether
 // the connector knows schemas is not to be seen.
 func flatTable(o object, headers []Header) table {
-	first := func(names ...string) string {
+	first := func(names ...string) []byte {
 		for _, name := range names {
-			if v := added(o, headers, name); v != "" {
+			if v := added(o, headers, name); len(v) > 0 {
 				return v
 			}
 		}
-		return ""
+		return nil
 	}
 	return table{first("__schema", "__source_schema"), first("__table", "__source_table")}
 }
 
 // added returns what ExtractNewRecordState put into a field or a header.
-func added(o object, headers []Header, name string) string {
-	if v := scalar(o.get(name)); v != "" {
+func added(o object, headers []Header, name string) []byte {
+	if v := scalar(o.get(name)); len(v) > 0 {
 		return v
 	}
 	for _, h := range headers {
 		if h.Key == name {
-			return string(bytes.Trim(h.Value, `"`)) // quoted by the JSON converter
+			return bytes.Trim(h.Value, `"`) // quoted by the JSON converter
 		}
 	}
-	return ""
-}
-
-// parseMember cuts up a member of o that is an object.
-func parseMember(o object, name string) (object, bool) {
-	raw := o.get(name)
-	if raw == nil {
-		return nil, false
-	}
-	return parseObject(raw)
+	return nil
 }
 
 // millis reads milliseconds since 1970; zero if b is not that.

@@ -5,10 +5,12 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	usync "usersync/sync"
@@ -105,14 +107,16 @@ type Decoder struct {
 	userColumns []string
 	columns     []string
 	placeholder placeholder
-	schemas     schemas
+	keys        schemas
+	values      schemas
+	scratches   sync.Pool
 }
 
 // format is what differs between the formats: what a value that is not null
-// says, and where the key's columns are.
+// says, and where the key's columns are, which go into in.ids.
 type format interface {
-	value(d *Decoder, r *Record) (news, error)
-	key(d *Decoder, b []byte) (identity, error)
+	value(d *Decoder, in *scratch, r *Record) (news, error)
+	key(d *Decoder, in *scratch, b []byte) (identity, error)
 }
 
 // news is what a record's value says.
@@ -126,11 +130,10 @@ type news struct {
 	source time.Time
 }
 
-// identity is what a record's key says.
+// identity is what a record's key says, beside the columns of the user-ID expression.
 type identity struct {
-	null    bool
-	columns map[string]any // of the user-ID expression; what is missing is nil
-	table   table
+	null  bool
+	table table
 }
 
 // New returns a Decoder, or an error that names each setting it cannot use.
@@ -171,15 +174,17 @@ func New(c Config) (*Decoder, error) {
 
 // Decode returns what r means, or an *Error. The result shares no memory with r.
 func (d *Decoder) Decode(r *Record) (Event, error) {
-	e, err := d.decode(r)
+	in := d.take()
+	defer d.give(in)
+	e, err := d.decode(in, r)
 	if err != nil {
 		return Event{Op: e.Op}, err
 	}
 	return e, nil
 }
 
-func (d *Decoder) decode(r *Record) (Event, error) {
-	n, err := d.news(r)
+func (d *Decoder) decode(in *scratch, r *Record) (Event, error) {
+	n, err := d.news(in, r)
 	e := Event{Op: n.op, Skip: n.skip}
 	if err != nil || n.skip != "" {
 		return e, err
@@ -191,7 +196,7 @@ func (d *Decoder) decode(r *Record) (Event, error) {
 	if n.op == opUnknown {
 		return e, &Error{codeUnknownOp, inValue}
 	}
-	id, err := d.identity(r)
+	id, err := d.identity(in, r.Key)
 	if err != nil {
 		return e, err
 	}
@@ -206,21 +211,18 @@ func (d *Decoder) decode(r *Record) (Event, error) {
 		e.Skip = skipOtherTable
 		return e, nil
 	}
-	e.Change, err = d.change(n, id)
+	e.Change, err = d.change(in, n)
 	e.Change.Position = usync.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 	e.Change.Written = r.Time
 	return e, err
 }
 
 // news reads the value. Null means the same in every format, however it is spelled.
-func (d *Decoder) news(r *Record) (news, error) {
+func (d *Decoder) news(in *scratch, r *Record) (news, error) {
 	if r.Value == nil {
 		return tombstone(r), nil
 	}
-	if err := check(r.Value, inValue); err != nil {
-		return news{op: opUnknown}, err
-	}
-	n, err := d.format.value(d, r)
+	n, err := d.format.value(d, in, r)
 	if err != nil {
 		n.op = opUnknown
 	}
@@ -229,15 +231,28 @@ func (d *Decoder) news(r *Record) (news, error) {
 
 // tombstone is the news of a null value. Only a header can tell its table.
 func tombstone(r *Record) news {
-	return news{op: opTombstone, delete: true, table: flatTable(nil, r.Headers)}
+	return news{op: opTombstone, delete: true, table: flatTable(object{}, r.Headers)}
 }
 
 // identity reads the key.
-func (d *Decoder) identity(r *Record) (identity, error) {
-	if r.Key == nil {
+func (d *Decoder) identity(in *scratch, key []byte) (identity, error) {
+	if key == nil {
 		return identity{null: true}, nil
 	}
-	return d.format.key(d, r.Key)
+	return d.format.key(d, in, key)
+}
+
+// User returns the user that a key names, if it names one of the tables that are
+// asked for.
+func (d *Decoder) User(key []byte) (user string, ok bool) {
+	in := d.take()
+	defer d.give(in)
+	id, err := d.identity(in, key)
+	if err != nil || id.null || !d.wants(id.table) {
+		return "", false
+	}
+	user, err = d.userID(in, inKey)
+	return user, err == nil
 }
 
 // change puts together what the value and the key say.
@@ -246,8 +261,8 @@ func (d *Decoder) identity(r *Record) (identity, error) {
 // known to Debezium only under REPLICA IDENTITY FULL, and invented otherwise.
 // The user of an upsert must be the key's too: Kafka orders and compacts by key,
 // so a user spread over several keys would have no newest change.
-func (d *Decoder) change(n news, id identity) (usync.Change, error) {
-	user, err := d.userID(id.columns, inKey)
+func (d *Decoder) change(in *scratch, n news) (usync.Change, error) {
+	user, err := d.userID(in, inKey)
 	if err != nil {
 		return usync.Change{}, err
 	}
@@ -255,38 +270,30 @@ func (d *Decoder) change(n news, id identity) (usync.Change, error) {
 	if n.delete {
 		return c, nil
 	}
-	columns, err := d.idColumns(n.row, inValue)
-	if err != nil {
+	if err := d.sameUser(in, n.row, user); err != nil {
 		return usync.Change{}, err
-	}
-	inRow, err := d.userID(columns, inValue)
-	if err != nil {
-		return usync.Change{}, err
-	}
-	if inRow != user {
-		return usync.Change{}, &Error{codeKeyMismatch, inKey}
 	}
 	c.Op = usync.Upsert
-	c.Columns, err = d.mapped(n.row, n.before)
+	c.Columns, err = d.mapped(in, n.row, n.before)
 	return c, err
 }
 
 // wants reports whether changes of t are asked for. A record that does not say
 // its table is: flattened records do so only if the connector is told to.
 func (d *Decoder) wants(t table) bool {
-	if len(d.tables) == 0 || t.name == "" {
+	if len(d.tables) == 0 || len(t.name) == 0 {
 		return true
 	}
 	return slices.ContainsFunc(d.tables, func(w table) bool {
-		return w.name == t.name && (t.parent == "" || w.parent == t.parent)
+		return bytes.Equal(w.name, t.name) && (len(t.parent) == 0 || bytes.Equal(w.parent, t.parent))
 	})
 }
 
 // table names a table and the schema it is in, or the database where the
 // connector knows no schemas. Parts that are not known are empty.
-type table struct{ parent, name string }
+type table struct{ parent, name []byte }
 
 func parseTable(s string) (table, bool) {
 	parent, name, _ := strings.Cut(s, ".")
-	return table{parent, name}, parent != "" && name != ""
+	return table{[]byte(parent), []byte(name)}, parent != "" && name != ""
 }

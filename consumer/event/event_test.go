@@ -219,7 +219,7 @@ func TestSkips(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	ada := usync.Change{User: "10", Op: usync.Upsert, Columns: map[string]any{"name": "Ada", "email": nil, "phone": usync.Unavailable{}}}
+	ada := usync.Change{User: "10", Op: usync.Upsert, Columns: map[string]any{"name": "Ada", "email": nil, "phone": usync.Unavailable{NoColumn: true}}}
 	gone := usync.Change{User: "10", Op: usync.Delete}
 	const row = `{"id":10,"name":"Ada","email":null}`
 	second := time.Unix(1477053217, 0).UTC()
@@ -269,9 +269,14 @@ func TestFormats(t *testing.T) {
 
 func TestMaxwellKeyInLowerCase(t *testing.T) {
 	d := mustNew(t, Config{Format: "maxwell", UserID: "userId"})
-	e, err := d.Decode(&Record{Key: []byte(`{"pk.userid":10}`), Value: []byte(`{"type":"insert","data":{"userId":10}}`)})
-	if err != nil || e.Change.User != "10" {
-		t.Errorf("user %q, error %v", e.Change.User, err)
+	for _, key := range []string{
+		`{"pk.userid":10}`, `["app","users",[{"userid":10}]]`,
+		`{"pk.userid":9,"pk.userId":10}`, `["app","users",[{"userid":8,"userId":9},{"userid":10}]]`,
+	} {
+		e, err := d.Decode(&Record{Key: []byte(key), Value: []byte(`{"type":"insert","data":{"userId":10}}`)})
+		if err != nil || e.Change.User != "10" {
+			t.Errorf("key %s: user %q, error %v", key, e.Change.User, err)
+		}
 	}
 }
 

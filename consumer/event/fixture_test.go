@@ -22,7 +22,8 @@ import (
 // 100. A file's first line holds what its records share: headers, and the
 // schemas, to which a record refers by number. A record without key or value
 // has Kafka's null there; "value": null is the JSON text null. In want, a column
-// that is not available is "$unavailable", and an integer is an int64.
+// that is not available is "$unavailable", one that the row lacks "$no_column", and an
+// integer is an int64.
 
 type fixtureFile struct {
 	Connector string
@@ -149,8 +150,8 @@ func columnsOf(t *testing.T, columns map[string]any) map[string]any {
 	for name, v := range columns {
 		switch v := v.(type) {
 		case string:
-			if v == "$unavailable" {
-				columns[name] = usync.Unavailable{}
+			if v == "$unavailable" || v == "$no_column" {
+				columns[name] = usync.Unavailable{NoColumn: v == "$no_column"}
 			}
 		case json.Number:
 			if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil {

@@ -1,11 +1,7 @@
 package event
 
 import (
-	"bytes"
-	"encoding/json"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -91,82 +87,5 @@ func checkEvent(t *testing.T, e Event, err error) {
 		}
 	default:
 		t.Fatalf("op %d", c.Op)
-	}
-}
-
-// FuzzValue holds the cutting of JSON against encoding/json.
-func FuzzValue(f *testing.F) {
-	for _, seed := range []string{
-		`{"a":[1,-2.50,{"b":"\"\\"}],"\u0061":null}`, `[[],{},"",[ ],{ }]`, ` {"x" : true , "y":[false ,1e5]} `,
-		`"\ud800"`, `-0`, `18446744073709551615`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if check(b, inValue) != nil {
-			return
-		}
-		dec := json.NewDecoder(bytes.NewReader(b))
-		dec.UseNumber()
-		var want any
-		if err := dec.Decode(&want); err != nil {
-			t.Fatal(err)
-		}
-		got, ok := decodeValue(bytes.TrimSpace(b), nil)
-		if want = numbersOf(want); !ok || !reflect.DeepEqual(got, want) {
-			t.Fatalf("got %#v, want %#v", got, want)
-		}
-	})
-}
-
-func numbersOf(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		return number(v.String())
-	case []any:
-		for i := range v {
-			v[i] = numbersOf(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = numbersOf(v[k])
-		}
-	}
-	return v
-}
-
-func BenchmarkDecode(b *testing.B) {
-	const id = `{"id":10}`
-	row := `{"id":10,"full_name":"Grace Hopper","email":"grace@example.test","phone":"+15550110","username":"grace","avatar_url":"https://cdn.example.test/a/10.png","role":"member","language":"en","bio":null,"updated_at":"2026-03-01T00:00:00.000000Z"}`
-	records := map[string]*Record{
-		"json":    {Key: []byte(id), Value: []byte(row)},
-		"maxwell": {Key: []byte(`{"database":"app","table":"users","pk.id":10}`), Value: []byte(`{"database":"app","table":"users","type":"update","ts":1477053217,"xid":1,"commit":true,"data":` + row + `,"old":{"phone":null}}`)},
-	}
-	for name, fixtures := range loadFixtures(b) {
-		for _, f := range fixtures {
-			if f.Name == "users update" {
-				records[name] = f.record(b)
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(records)) {
-		r := records[name]
-		b.Run(name, func(b *testing.B) {
-			format := name
-			if name != "json" && name != "maxwell" {
-				format = "debezium"
-			}
-			d := mustNew(b, Config{
-				Format: format, UserID: "id", Placeholder: marker, Tables: []string{"public.users", "app.users"},
-				Columns: []string{"full_name", "email", "phone", "username", "avatar_url", "role", "language"},
-			})
-			b.SetBytes(int64(len(r.Key) + len(r.Value)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if e, err := d.Decode(r); err != nil || e.Change.User == "" {
-					b.Fatal(e, err)
-				}
-			}
-		})
 	}
 }

@@ -1,6 +1,8 @@
 package event
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,16 +19,18 @@ var maxwellOps = map[string]string{
 	"bootstrap-insert": opRead,
 }
 
-func (maxwell) value(_ *Decoder, r *Record) (news, error) {
-	b := r.Value[skipSpace(r.Value, 0):]
-	if b[0] == 'n' {
+func (maxwell) value(_ *Decoder, in *scratch, r *Record) (news, error) {
+	v, err := in.value.read(r.Value, inValue)
+	switch {
+	case err != nil:
+		return news{}, err
+	case isNull(v.json):
 		return tombstone(r), nil
-	}
-	o, ok := parseObject(b)
-	if !ok {
+	case !v.isObject():
 		return news{}, &Error{codeNotObject, inValue}
 	}
-	kind := scalar(o.get("type"))
+	o := v.object
+	kind := string(scalar(o.get("type")))
 	switch {
 	case strings.HasPrefix(kind, "table-"), strings.HasPrefix(kind, "database-"):
 		return news{op: string(skipSchemaChange), skip: skipSchemaChange}, nil
@@ -37,7 +41,7 @@ func (maxwell) value(_ *Decoder, r *Record) (news, error) {
 	if op, known := maxwellOps[kind]; known {
 		n.op = op
 	}
-	if seconds, err := strconv.ParseInt(scalar(o.get("ts")), 10, 64); err == nil && seconds > 0 {
+	if seconds, err := strconv.ParseInt(string(scalar(o.get("ts"))), 10, 64); err == nil && seconds > 0 {
 		n.source = time.Unix(seconds, 0).UTC()
 	}
 	switch n.op {
@@ -47,63 +51,57 @@ func (maxwell) value(_ *Decoder, r *Record) (news, error) {
 		n.delete = true
 		return n, nil
 	}
-	data, ok := parseMember(o, "data")
-	if !ok {
+	data := o.find("data")
+	if !data.isObject() {
 		return n, &Error{codeNoRow, inValue}
 	}
-	n.row = row{fields: data}
+	n.row = row{fields: data.object}
 	return n, nil
 }
 
 // key reads both forms that Maxwell documents for kafka_key_format: hash,
 // {"database":"app","table":"users","pk.id":1}, and array,
 // ["app","users",[{"id":1}]].
-func (maxwell) key(d *Decoder, b []byte) (identity, error) {
-	if err := check(b, inKey); err != nil {
+func (maxwell) key(d *Decoder, in *scratch, b []byte) (identity, error) {
+	v, err := in.key.read(b, inKey)
+	if err != nil {
 		return identity{}, err
 	}
-	b = b[skipSpace(b, 0):]
 	var id identity
-	var pk object
-	switch b[0] {
+	switch v.json[0] {
 	case '{':
-		o, _ := parseObject(b)
-		id.table = maxwellTable(o.get("database"), o.get("table"))
-		for _, m := range o {
-			if name, ok := strings.CutPrefix(string(m.name), "pk."); ok {
-				pk = append(pk, member{[]byte(name), m.value})
+		id.table = maxwellTable(v.object.get("database"), v.object.get("table"))
+		for name, raw := range v.object.backward() {
+			if name, ok := bytes.CutPrefix(name, []byte("pk.")); ok {
+				d.primaryKey(in, name, raw)
 			}
 		}
 	case '[':
-		a := parseArray(b)
+		a := parseArray(v.json)
 		if len(a) != 3 || a[2][0] != '[' {
 			return identity{}, &Error{codeNotObject, inKey}
 		}
 		id.table = maxwellTable(a[0], a[1])
-		for _, e := range parseArray(a[2]) {
-			if o, ok := parseObject(e); ok {
-				pk = append(pk, o...)
+		for _, e := range slices.Backward(parseArray(a[2])) {
+			o, _ := parseObject(e)
+			for name, raw := range o.backward() {
+				d.primaryKey(in, name, raw)
 			}
 		}
 	default:
-		return d.connectKey(b)
+		return d.connectKey(in, b)
 	}
-	var err error
-	id.columns, err = d.idColumns(row{fields: d.unfold(pk)}, inKey)
-	return id, err
+	return id, nil
 }
 
-// unfold gives the columns of a key the names that the user-ID expression has
-// for them: Maxwell writes them in lower case there, and only there.
-func (d *Decoder) unfold(pk object) object {
-	for i, m := range pk {
-		for _, name := range d.userColumns {
-			if strings.EqualFold(name, string(m.name)) {
-				pk[i].name = []byte(name)
-			}
+// primaryKey keeps a column of the key, unless a later one of that name was kept. In a
+// key, and only there, Maxwell writes the names of columns in lower case.
+func (d *Decoder) primaryKey(in *scratch, name, raw []byte) {
+	for i, column := range d.userColumns {
+		if in.ids[i].json == nil && strings.EqualFold(column, string(name)) {
+			in.ids[i] = cell{json: raw}
 		}
 	}
-	return pk
 }
 
 func maxwellTable(database, name []byte) table { return table{scalar(database), scalar(name)} }

@@ -1,32 +1,35 @@
 package event
 
-import "errors"
+import (
+	"encoding/json"
+	"errors"
+)
 
 // plain reads rows as plain JSON objects, as a JDBC source connector or an
 // application of one's own writes them: a row is an upsert, null a delete.
 type plain struct{}
 
-func (plain) value(d *Decoder, r *Record) (news, error) {
-	payload, s, err := d.schemas.unwrap(r.Value, inValue)
-	if err != nil {
+func (plain) value(d *Decoder, in *scratch, r *Record) (news, error) {
+	payload, s, err := d.values.unwrap(&in.value, r.Value, inValue)
+	switch {
+	case err != nil:
 		return news{}, err
-	}
-	if isNull(payload) {
+	case isNull(payload.json):
 		return tombstone(r), nil
-	}
-	o, ok := parseObject(payload)
-	if !ok {
+	case !payload.isObject():
 		return news{}, &Error{codeNotObject, inValue}
 	}
-	return news{op: opUpsert, row: row{o, s}}, nil
+	return news{op: opUpsert, row: row{payload.object, s}}, nil
 }
 
 // key reads a key as Kafka Connect writes it, or as plain text: producers of
 // one's own often write user-1, without quotes.
-func (plain) key(d *Decoder, b []byte) (identity, error) {
-	id, err := d.connectKey(b)
+func (plain) key(d *Decoder, in *scratch, b []byte) (identity, error) {
+	id, err := d.connectKey(in, b)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == codeBadJSON && isText(b) {
-		return d.bareKey(string(b)), nil
+		quoted, err := json.Marshal(string(b))
+		in.bareKey(cell{json: quoted})
+		return identity{}, err
 	}
 	return id, err
 }

@@ -9,9 +9,12 @@ type Record struct {
 	Partition int
 	Offset    int64
 	Time      time.Time
-	Key       []byte
-	Value     []byte
-	Headers   []Header
+	// BrokerTime says that the topic's time is when the broker took the record. Time
+	// may then change when compaction rewrites what is around the record.
+	BrokerTime bool
+	Key        []byte
+	Value      []byte
+	Headers    []Header
 }
 
 // Header is one header of a record. A record may repeat a key.

@@ -1,40 +1,36 @@
 package event
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	usync "usersync/sync"
 )
 
-// idColumns decodes the columns of the user-ID expression. A column that the
-// row lacks is left out, which the expression reads as not known.
-func (d *Decoder) idColumns(r row, field string) (map[string]any, error) {
-	columns := make(map[string]any, len(d.userColumns))
-	for _, name := range d.userColumns {
-		raw, s := r.column(name)
-		if raw == nil {
+// userID computes the user's ID from in.ids. A column that is missing there is left out,
+// which the expression reads as not known. The ID is sent unchanged: trimming it could
+// make two users one.
+func (d *Decoder) userID(in *scratch, field string) (string, error) {
+	clear(in.columns)
+	for i, c := range in.ids {
+		switch {
+		case c.json == nil:
+			continue
+		case d.placeholder.in(c.json):
+			in.columns[d.userColumns[i]] = usync.Unavailable{}
 			continue
 		}
-		if d.placeholder.in(raw) {
-			columns[name] = usync.Unavailable{}
-			continue
-		}
-		v, ok := decodeValue(raw, s)
+		v, ok := decodeValue(c.json, c.schema)
 		if !ok {
-			return nil, &Error{codeBadUserID, field}
+			return "", &Error{codeBadUserID, field}
 		}
-		columns[name] = v
+		in.columns[d.userColumns[i]] = v
 	}
-	return columns, nil
-}
-
-// userID computes the user's ID. It is sent unchanged: trimming it could make
-// two users one.
-func (d *Decoder) userID(columns map[string]any, field string) (string, error) {
-	v, err := d.user.Eval(columns)
+	v, err := d.user.Eval(in.columns)
 	if err != nil {
 		return "", &Error{codeBadUserID, field}
 	}
@@ -44,7 +40,9 @@ func (d *Decoder) userID(columns map[string]any, field string) (string, error) {
 		return "", &Error{codeNoUserID, field}
 	case string:
 		id = v
-	case int, int64, uint64:
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case int, uint64:
 		return fmt.Sprint(v), nil
 	case json.Number: // a decimal, where the database has no other integers
 		if strings.Trim(v.String(), "-0123456789") != "" {
@@ -65,39 +63,62 @@ func (d *Decoder) userID(columns map[string]any, field string) (string, error) {
 	return id, nil
 }
 
-// bareKey is the identity that a key without column names gives: it is the
-// column that the user-ID expression uses, if that is only one.
-func (d *Decoder) bareKey(v any) identity {
-	if len(d.userColumns) != 1 {
-		return identity{}
+// sameUser returns an error unless the row is of the user that the key names. Mostly it
+// repeats the columns that came from the key to the letter, and nothing is computed again.
+func (d *Decoder) sameUser(in *scratch, r row, user string) error {
+	same := true
+	for i, name := range d.userColumns {
+		c := r.column(name)
+		same = same && c.repeats(in.ids[i])
+		in.ids[i] = c
 	}
-	return identity{columns: map[string]any{d.userColumns[0]: v}}
+	if same {
+		return nil
+	}
+	inRow, err := d.userID(in, inValue)
+	if err == nil && inRow != user {
+		err = &Error{codeKeyMismatch, inKey}
+	}
+	return err
+}
+
+// repeats reports whether c surely has the same value as other. What an array or an
+// object holds may depend on a schema of its own.
+func (c cell) repeats(other cell) bool {
+	if c.json == nil || c.json[0] == '{' || c.json[0] == '[' || !bytes.Equal(c.json, other.json) {
+		return false
+	}
+	return !c.schema.converts() && !other.schema.converts()
+}
+
+// bareKey takes a key without column names for the column that the user-ID expression
+// uses, if that is only one.
+func (in *scratch) bareKey(c cell) {
+	if len(in.ids) == 1 {
+		in.ids[0] = c
+	}
 }
 
 // connectKey reads a key as Kafka Connect's JSON converter writes it: an object,
 // or a bare string or number where a transformation took the only column out,
 // each with or without schema.
-func (d *Decoder) connectKey(b []byte) (identity, error) {
-	if err := check(b, inKey); err != nil {
-		return identity{}, err
-	}
-	payload, s, err := d.schemas.unwrap(b, inKey)
+func (d *Decoder) connectKey(in *scratch, b []byte) (identity, error) {
+	payload, s, err := d.keys.unwrap(&in.key, b, inKey)
 	if err != nil {
 		return identity{}, err
 	}
-	switch payload[0] {
+	switch payload.json[0] {
 	case 'n':
 		return identity{null: true}, nil
 	case '{':
-		fields, _ := parseObject(payload)
-		columns, err := d.idColumns(row{fields, s}, inKey)
-		return identity{columns: columns}, err
+		r := row{payload.object, s}
+		for i, name := range d.userColumns {
+			in.ids[i] = r.column(name)
+		}
+		return identity{}, nil
 	case '[':
 		return identity{}, &Error{codeNotObject, inKey}
 	}
-	v, ok := decodeValue(payload, s)
-	if !ok {
-		return identity{}, &Error{codeBadUserID, inKey}
-	}
-	return d.bareKey(v), nil
+	in.bareKey(cell{payload.json, s})
+	return identity{}, nil
 }

@@ -18,30 +18,66 @@ type row struct {
 	schema *schema
 }
 
-// column returns a column's JSON, nil if the row lacks it, and its schema.
-func (r row) column(name string) ([]byte, *schema) {
-	return r.fields.get(name), r.schema.field(name)
+// cell is a column of a row, not yet decoded; without JSON the row lacks it.
+type cell struct {
+	json   []byte
+	schema *schema
+}
+
+func (r row) column(name string) cell {
+	return cell{r.fields.get(name), r.schema.field(name)}
+}
+
+// maxShared is the length up to which the texts of a row share an allocation. A value
+// may outlive its row, when a later change of the user leaves it out; it should
+// not keep much of the row with it.
+const maxShared = 256
+
+// shares reports whether c is a text that may stand in the allocation of its row.
+func (c cell) shares() bool {
+	return len(c.json) > 0 && len(c.json) <= maxShared && isPlain(c.json) && !c.schema.converts()
 }
 
 // mapped decodes the columns that the destinations use.
-func (d *Decoder) mapped(r, before row) (map[string]any, error) {
+func (d *Decoder) mapped(in *scratch, r, before row) (map[string]any, error) {
 	columns := make(map[string]any, len(d.columns))
-	for _, name := range d.columns {
-		raw, s := r.column(name)
-		if raw != nil && d.placeholder.in(raw) {
-			raw, s = d.known(before, name)
-		}
-		if raw == nil {
-			// Not sent, or the table has no such column any more. Taking it for
-			// NULL would blank a field that the vendor holds.
-			columns[name] = usync.Unavailable{}
+	size := 0
+	for i, name := range d.columns {
+		c := r.column(name)
+		if c.json == nil {
+			// The table has no such column, or not any more. Taking it for NULL would
+			// blank a field that the vendor holds.
+			columns[name] = usync.Unavailable{NoColumn: true}
 			continue
 		}
-		v, ok := decodeValue(raw, s)
-		if !ok {
-			return nil, &Error{codeBadColumn, name}
+		if d.placeholder.in(c.json) {
+			if c = d.known(before, name); c.json == nil {
+				columns[name] = usync.Unavailable{}
+				continue
+			}
 		}
-		columns[name] = v
+		if c.shares() {
+			size += len(c.json)
+		}
+		in.cells[i] = c
+	}
+	var texts strings.Builder
+	texts.Grow(size)
+	for i, name := range d.columns {
+		c := in.cells[i]
+		switch {
+		case c.json == nil: // unavailable
+		case c.shares():
+			from := texts.Len()
+			texts.Write(c.json[1 : len(c.json)-1])
+			columns[name] = texts.String()[from:]
+		default:
+			v, ok := decodeValue(c.json, c.schema)
+			if !ok {
+				return nil, &Error{codeBadColumn, name}
+			}
+			columns[name] = v
+		}
 	}
 	return columns, nil
 }
@@ -49,24 +85,24 @@ func (d *Decoder) mapped(r, before row) (map[string]any, error) {
 // known returns a column of a row as it was before, if that holds a real value.
 // A blank one may be invented: under an index as replica identity Debezium
 // fills columns that it does not know and that must not be null.
-func (d *Decoder) known(before row, name string) ([]byte, *schema) {
-	raw, s := before.column(name)
-	if raw == nil || d.placeholder.in(raw) {
-		return nil, nil
+func (d *Decoder) known(before row, name string) cell {
+	c := before.column(name)
+	if c.json == nil || d.placeholder.in(c.json) {
+		return cell{}
 	}
-	switch v, _ := decodeValue(raw, s); v := v.(type) {
+	switch v, _ := decodeValue(c.json, c.schema); v := v.(type) {
 	case nil:
-		return nil, nil
+		return cell{}
 	case string:
 		if strings.TrimSpace(v) == "" {
-			return nil, nil
+			return cell{}
 		}
 	case []any:
 		if len(v) == 0 {
-			return nil, nil
+			return cell{}
 		}
 	}
-	return raw, s
+	return c
 }
 
 // decodeValue decodes a column. It reports false if the value is not what its
@@ -75,8 +111,8 @@ func decodeValue(raw []byte, s *schema) (any, bool) {
 	if isNull(raw) {
 		return nil, true
 	}
-	if convert, ok := logicalTypes[s.logical()]; ok {
-		return convert(raw, s)
+	if s.converts() {
+		return logicalTypes[s.logical()](raw, s)
 	}
 	switch raw[0] {
 	case 't':
@@ -96,30 +132,32 @@ func decodeValue(raw []byte, s *schema) (any, bool) {
 		}
 		return a, true
 	case '{':
-		members, _ := parseObject(raw)
-		m := make(map[string]any, len(members))
-		var ok bool
-		for _, f := range members {
-			name := string(f.name)
-			if m[name], ok = decodeValue(f.value, s.field(name)); !ok {
+		o, _ := parseObject(raw)
+		m := make(map[string]any)
+		for name, member := range o.backward() {
+			v, ok := decodeValue(member, s.field(string(name)))
+			if !ok {
 				return nil, false
+			}
+			if _, later := m[string(name)]; !later {
+				m[string(name)] = v
 			}
 		}
 		return m, true
 	}
-	return number(string(raw)), true
+	return number(raw), true
 }
 
 // number keeps integers exact, and anything else as it was written: a float64
 // would round a decimal and any ID above 2^53.
-func number(s string) any {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+func number(raw []byte) any {
+	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 		return n
 	}
-	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+	if n, err := strconv.ParseUint(string(raw), 10, 64); err == nil {
 		return n
 	}
-	return json.Number(s)
+	return json.Number(raw)
 }
 
 // placeholder recognises the value that Debezium puts where it does not know
@@ -177,7 +215,7 @@ func (p *placeholder) in(raw []byte) bool {
 	}
 	switch raw[0] {
 	case '"':
-		if slices.Contains(raw, '\\') {
+		if !isPlain(raw) {
 			_, ok := p.spellings[text(raw)]
 			return ok
 		}
@@ -187,8 +225,12 @@ func (p *placeholder) in(raw []byte) bool {
 		elements := parseArray(raw)
 		return p.spelled(elements) || slices.ContainsFunc(elements, p.in)
 	case '{':
-		members, _ := parseObject(raw)
-		return slices.ContainsFunc(members, func(m member) bool { return p.in(m.value) })
+		o, _ := parseObject(raw)
+		for _, member := range o.backward() {
+			if p.in(member) {
+				return true
+			}
+		}
 	}
 	return false
 }

@@ -111,7 +111,7 @@ func TestValueFromBefore(t *testing.T) {
 	}
 	// A column that after does not have was dropped, whatever before says.
 	e, err := d.Decode(&Record{Key: []byte(`{"id":1}`), Value: []byte(`{"op":"u","before":{"v":"x"},"after":{"id":1}}`)})
-	if err != nil || e.Change.Columns["v"] != (usync.Unavailable{}) {
+	if err != nil || e.Change.Columns["v"] != (usync.Unavailable{NoColumn: true}) {
 		t.Errorf("dropped column: got %v, %v", e.Change.Columns, err)
 	}
 }

@@ -58,9 +58,12 @@ const (
 	Revoked  Kind = "revoked"  // it has ended: nothing more is done for its partitions
 	Call     Kind = "call"     // a call is about to begin
 	Called   Kind = "called"   // it has ended, with an outcome
-	Commit   Kind = "commit"   // a commit was answered; the outcome is OK or the coordinator's error
-	Letter   Kind = "letter"   // the dead-letter topic has acknowledged; the outcome is the reason
-	Halt     Kind = "halt"     // a partition is not read any more; the outcome is the reason
+	// Unchanged is of a change that needs no call: what it would send is there already.
+	Unchanged Kind = "unchanged"
+	Commit    Kind = "commit" // a commit was answered; the outcome is OK or the coordinator's error
+	Letter    Kind = "letter" // the dead-letter topic has acknowledged; the outcome is the reason
+	Halt      Kind = "halt"   // a partition is not read any more; the outcome is the reason
+	Passed    Kind = "passed" // an operator has accepted what that loses: the partition goes on from the offset
 )
 
 // Outcomes begin with one of these or name what was answered.

@@ -114,3 +114,26 @@ func (c *Client) offset(ctx context.Context, topic string, partition int32, at i
 	}
 	return offset, nil
 }
+
+// Configure changes settings of a topic, and leaves its other ones.
+func (c *Client) Configure(ctx context.Context, topic string, settings map[string]string) error {
+	r := kmsg.NewIncrementalAlterConfigsRequestResource()
+	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	for name, value := range settings {
+		setting := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		setting.Name, setting.Op, setting.Value = name, kmsg.IncrementalAlterConfigOpSet, &value
+		r.Configs = append(r.Configs, setting)
+	}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Resources = append(req.Resources, r)
+	resp, err := req.RequestWith(ctx, c.kafka)
+	if err != nil {
+		return fmt.Errorf("configure topic %s: %w", topic, err)
+	}
+	for _, r := range resp.Resources {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			return fmt.Errorf("configure topic %s: %w", topic, err)
+		}
+	}
+	return nil
+}

@@ -83,6 +83,17 @@ func (n *node) format(ctx context.Context, more ...string) error {
 	return nil
 }
 
+// ConsumerGroups runs what kafka-consumer-groups.sh does, and returns what it said. The
+// script itself is in no jar; all that it does is to find this class.
+func (n *node) ConsumerGroups(ctx context.Context, args ...string) (string, error) {
+	all := n.java.Args("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", n.open())
+	out, err := exec.CommandContext(ctx, "java", slices.Concat(all, args)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("consumer groups: %w\n%s", err, out)
+	}
+	return string(out), nil
+}
+
 // open returns the address without security.
 func (n *node) open() string { return n.listeners[1].addr }
 

@@ -87,11 +87,10 @@ func (c *Client) askCoordinator(ctx context.Context, group string, ask func(kmsg
 	})
 }
 
-// SetOffset commits an offset for a group without members, as Kafka's own offset
-// tool does.
-func (c *Client) SetOffset(ctx context.Context, group, topic string, partition int32, offset int64) error {
+// SetOffset commits for a group without members, as Kafka's own offset tool does.
+func (c *Client) SetOffset(ctx context.Context, group, topic string, partition int32, to Committed) error {
 	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	p.Partition, p.Offset = partition, offset
+	p.Partition, p.Offset, p.Metadata = partition, to.Offset, &to.Metadata
 	t := kmsg.NewOffsetCommitRequestTopic()
 	t.Topic, t.Partitions = topic, append(t.Partitions, p)
 	req := kmsg.NewPtrOffsetCommitRequest()

@@ -30,6 +30,7 @@ func TestTables(t *testing.T) {
 	w.launch()
 	done("all connectors and workers run")
 	w.check("the snapshot")
+	w.covered()
 	done("the snapshot")
 
 	late := w.castAll()

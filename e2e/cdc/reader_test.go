@@ -118,14 +118,17 @@ func (r *reader) include() (all []string) {
 	return all
 }
 
+// partitions is how many each topic with rows has.
+const partitions = 2
+
 // create makes the topics. A worker that looks at once may not see them yet.
 func (r *reader) create(t *testing.T, p *pipeline.Pipeline) {
 	t.Helper()
-	partitions := map[string]int{r.letters(): 1, r.notifications(): 1}
+	counts := map[string]int{r.letters(): 1, r.notifications(): 1}
 	for _, topic := range append(r.topics(), r.also...) {
-		partitions[topic] = 2
+		counts[topic] = partitions
 	}
-	for topic, n := range partitions {
+	for topic, n := range counts {
 		if err := p.Kafka.CreateTopic(t.Context(), topic, n, nil); err != nil {
 			t.Fatal(err)
 		}

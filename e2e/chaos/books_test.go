@@ -1,9 +1,6 @@
 package chaos
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,23 +16,14 @@ import (
 	"usersync/consumer/trace"
 	"usersync/e2e/ledger"
 	"usersync/e2e/vendors"
+	"usersync/e2e/worker"
 )
-
-// hashKey is the workers' privacy.hash_key, so that it is known whom a trace means.
-const hashKey = "of the chaos tests, and of nobody else"
-
-// hashed is what a worker's trace calls a user.
-func hashed(id string) string {
-	mac := hmac.New(sha256.New, []byte(hashKey))
-	mac.Write([]byte(id))
-	return hex.EncodeToString(mac.Sum(nil))[:12]
-}
 
 // people are all users by what traces call them.
 var people = sync.OnceValue(func() map[string]int {
 	all := map[string]int{}
 	for id := 1; id <= marked; id++ {
-		all[hashed(strconv.Itoa(id))] = id
+		all[worker.Hash(strconv.Itoa(id))] = id
 	}
 	return all
 })
@@ -46,6 +34,7 @@ type change struct {
 	name    string // with single blanks; "" of a delete
 	poison  string // the destination whose vendor rejects it
 	deleted bool
+	record  *kgo.Record // of poison: what its dead letter has to hold
 }
 
 // topic is what is in the topic so far. Its reader writes it, beside all others.
@@ -74,7 +63,7 @@ func (t *topic) take(r *kgo.Record) {
 	}
 	t.changes[tp] = append(t.changes[tp], c)
 	// The producer's time: it is from before the broker had the record.
-	e := trace.Event{At: r.Timestamp, Kind: ledger.Wrote, Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset, User: hashed(strconv.Itoa(c.id))}
+	e := trace.Event{At: r.Timestamp, Kind: ledger.Wrote, Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset, User: worker.Hash(strconv.Itoa(c.id))}
 	if c.deleted {
 		e.Outcome = ledger.Deleted
 	}
@@ -105,10 +94,19 @@ func read(r *kgo.Record) (change, error) {
 	}
 	for _, d := range vendors.Destinations {
 		if value.After.Email != nil && *value.After.Email == poison(d) {
-			c.poison = d
+			c.poison, c.record = d, keep(r)
 		}
 	}
 	return c, nil
+}
+
+// drain returns what was written since it was last asked.
+func (t *topic) drain() map[trace.TopicPartition][]trace.Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fresh := t.fresh
+	t.fresh = map[trace.TopicPartition][]trace.Event{}
+	return fresh
 }
 
 // end is up to where a partition is known.
@@ -169,15 +167,18 @@ type books struct {
 	topic      *topic
 	regression *ledger.Regression
 	blame      *ledger.Blame
+	judged     *ledger.Letters
 	events     map[string][]trace.Event // what waits to be merged, by source
-	next       map[string]int           // in the vendors' feeds
+	next       map[string]int           // in the vendors' feeds; the rounds of a ground read on
 	seen       map[string]map[int]bool  // the calls of those that were noted
 	calls      map[carrier][]trace.Event
 	delivered  map[delivery]bool
+	unchanged  map[string]int // by destination: changes that needed no call
 	letters    []trace.Event
 	callers    string               // what the names of the round's workers begin with
 	unknown    []saved              // applied, and by no call so far
 	regrouped  map[string]time.Time // by destination: when it was last noted that partitions were taken or left
+	accepted   map[owned]time.Time  // when it was last noted that a commit was accepted
 	repeats    func(trace.Event)    // is told of each call that repeats a delivered change
 }
 
@@ -190,32 +191,43 @@ type saved struct {
 	name string
 }
 
+type owned struct {
+	destination string
+	tp          trace.TopicPartition
+}
+
 type delivery struct {
 	destination string
 	tp          trace.TopicPartition
 	offset      int64
 }
 
-func newBooks(t *topic, callers string, report func(ledger.Finding), repeats func(trace.Event)) *books {
-	poisoned := func(destination, user string) bool { return poisonFor(people()[user]) == destination }
+func newBooks(t *topic, next map[string]int, callers string, report func(ledger.Finding), repeats func(trace.Event)) *books {
+	poison := func(wrote trace.Event) []string {
+		if d := t.at(wrote.TopicPartition(), wrote.Offset).poison; d != "" {
+			return []string{d}
+		}
+		return nil
+	}
 	return &books{
-		Ledger: ledger.New(report), topic: t, callers: callers, regression: ledger.NewRegression(reach, report), blame: ledger.NewBlame(report, poisoned),
-		events: map[string][]trace.Event{}, next: map[string]int{}, seen: map[string]map[int]bool{},
-		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, regrouped: map[string]time.Time{}, repeats: repeats,
+		Ledger: ledger.New(report), topic: t, callers: callers,
+		regression: ledger.NewRegression(reach, report), blame: ledger.NewBlame(report), judged: ledger.NewLetters(report, poison),
+		events: map[string][]trace.Event{}, next: next, seen: map[string]map[int]bool{},
+		calls: map[carrier][]trace.Event{}, delivered: map[delivery]bool{}, unchanged: map[string]int{}, regrouped: map[string]time.Time{}, accepted: map[owned]time.Time{}, repeats: repeats,
 	}
 }
 
 // tell notes what the runner did to a worker.
-func (b *books) tell(kind trace.Kind, worker string, at time.Time) {
-	b.events["runner"] = append(b.events["runner"], trace.Event{At: at, Kind: kind, Worker: worker})
+func (b *books) tell(kind trace.Kind, name string, at time.Time) {
+	b.events["runner"] = append(b.events["runner"], trace.Event{At: at, Kind: kind, Worker: name})
 }
 
 // read takes what a worker has written.
-func (b *books) read(events []trace.Event, worker string) {
+func (b *books) read(events []trace.Event, name string) {
 	for i := range events {
-		events[i].Worker = worker // its own name for itself is not known to the vendors
+		events[i].Worker = name // its own name for itself is not known to the vendors
 	}
-	b.events[worker] = append(b.events[worker], events...)
+	b.events[name] = append(b.events[name], events...)
 }
 
 // ask takes what the vendors have saved.
@@ -233,7 +245,7 @@ func (b *books) ask(v *vendors.Vendors) {
 			b.seen[d][c.Seq] = true
 			// Which change it was is found when the calls before it are known.
 			b.events[d] = append(b.events[d], trace.Event{
-				At: c.Applied, Kind: ledger.Applied, Worker: c.Caller, Destination: d, User: hashed(c.User), Outcome: c.Name(),
+				At: c.Applied, Kind: ledger.Applied, Worker: c.Caller, Destination: d, User: worker.Hash(c.User), Outcome: c.Name(),
 			})
 		}
 	}
@@ -242,13 +254,13 @@ func (b *books) ask(v *vendors.Vendors) {
 // merge notes everything up to delay ago, or to a time before that at which a worker
 // was frozen that is still so.
 func (b *books) merge(until time.Time) {
-	b.topic.mu.Lock()
-	for tp, fresh := range b.topic.fresh {
+	for tp, fresh := range b.topic.drain() {
 		source := fmt.Sprint(tp)
 		b.events[source] = append(b.events[source], fresh...)
-		delete(b.topic.fresh, tp)
+		for _, e := range fresh {
+			b.judged.Note(e) // now, since who has to be judged is asked before it is merged
+		}
 	}
-	b.topic.mu.Unlock()
 	for _, source := range b.events {
 		for _, e := range source {
 			if e.At.After(until) {
@@ -292,10 +304,18 @@ func (b *books) note(e trace.Event) {
 		if e.OK() {
 			b.delivered[at] = true
 		}
+	case trace.Unchanged:
+		b.unchanged[e.Destination]++
+		b.delivered[at] = true // what it would have sent was, by an earlier change
 	case trace.Assigned, trace.Revoked:
 		b.regrouped[e.Destination] = time.Now()
+	case trace.Commit:
+		if e.OK() {
+			b.accepted[owned{e.Destination, e.TopicPartition()}] = time.Now()
+		}
 	case trace.Letter:
 		b.letters = append(b.letters, e)
+		b.judged.Note(e)
 	case ledger.Applied:
 		s := saved{e, e.Outcome}
 		s.Outcome = ""
@@ -348,15 +368,15 @@ func TestUncarried(t *testing.T) {
 	tp := trace.TopicPartition{Topic: "users"}
 	all.changes[tp] = []change{{id: 1, name: "first"}, {id: 1, name: "second"}}
 	event := func(kind trace.Kind, offset int64, outcome string) trace.Event {
-		return trace.Event{Kind: kind, Worker: "w1-1", Destination: vendors.TapTalk, Topic: "users", Offset: offset, User: hashed("1"), Outcome: outcome}
+		return trace.Event{Kind: kind, Worker: "w1-1", Destination: vendors.TapTalk, Topic: "users", Offset: offset, User: worker.Hash("1"), Outcome: outcome}
 	}
 	for applied, want := range map[string]int{"first": 0, "second": 0, "third": 1} {
 		found := map[ledger.Name]int{}
 		report := func(f ledger.Finding) { found[f.Name]++ }
-		b := newBooks(all, "w1-", report, func(trace.Event) {})
+		b := newBooks(all, map[string]int{}, "w1-", report, func(trace.Event) {})
 		b.note(trace.Event{Kind: trace.Assigned, Worker: "w1-1", Destination: vendors.TapTalk, Partitions: []trace.TopicPartition{tp}})
 		b.note(event(trace.Call, 0, ""))
-		b.note(trace.Event{Kind: ledger.Applied, Worker: "w1-1", Destination: vendors.TapTalk, User: hashed("1"), Outcome: applied})
+		b.note(trace.Event{Kind: ledger.Applied, Worker: "w1-1", Destination: vendors.TapTalk, User: worker.Hash("1"), Outcome: applied})
 		b.note(event(trace.Called, 0, trace.OK))
 		b.note(event(trace.Call, 1, ""))
 		b.end(report)

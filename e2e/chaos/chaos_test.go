@@ -5,6 +5,7 @@ package chaos
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -27,7 +28,7 @@ var (
 // How large a round is.
 const (
 	changes = 50_000
-	length  = 85 * time.Second
+	length  = rest + 55*time.Second
 	// fixed is the seed that stays: one of those whose schedule of this length has a
 	// fault of every kind, which TestPlan holds.
 	fixed = 12603
@@ -94,6 +95,7 @@ type ground struct {
 	d     worker.Deployment
 	topic *topic
 	keys  map[string]string // the files with the credentials
+	fed   map[string]int    // up to where each vendor's feed was read
 	// rounds were begun so far. Names of workers and last changes have the number, since
 	// a seed may come back.
 	rounds int
@@ -109,10 +111,10 @@ func newGround(t *testing.T) *ground {
 	if err := begin(t.Context(), p.Postgres.DB); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Capture(t.Context(), nil); err != nil {
+	if err := p.Capture(t.Context(), captured); err != nil {
 		t.Fatal(err)
 	}
-	g := &ground{p: p, d: *p.Deploy(t), topic: watch(t, p), keys: map[string]string{}}
+	g := &ground{p: p, d: *p.Deploy(t), topic: watch(t, p), keys: map[string]string{}, fed: map[string]int{}}
 	if *sabotage != "" {
 		g.d.Binary, g.d.Env = faulty(t), []string{"USERSYNC_FAULTS=" + *sabotage}
 	} else {
@@ -122,7 +124,6 @@ func newGround(t *testing.T) *ground {
 		}
 	}
 	c := g.d.Config
-	c["privacy.hash_key"] = hashKey
 	c["kafka.session_timeout"] = "10s"
 	c["kafka.rebalance_timeout"] = "15s"
 	c["shutdown.drain_timeout"] = "6s"
@@ -144,9 +145,13 @@ func (g *ground) round(t *testing.T, d worker.Deployment, seed uint64, changes i
 	d.Traces = t.TempDir()
 	d.Vendors = d.Vendors.For(t)
 	g.rounds++
+	if keeps(seed) {
+		d.Config = maps.Clone(d.Config)
+		d.Config["kafka.state_topic"], d.Config["kafka.state_topic_create"] = stateTopic, true
+	}
 	r := &round{
-		t: t, number: g.rounds, seed: seed, length: length, changes: changes, broken: broken,
-		p: g.p, d: &d, topic: g.topic, keyFiles: g.keys,
+		t: t, number: g.rounds, seed: seed, length: length, changes: changes, broken: broken, keeps: keeps(seed),
+		p: g.p, d: &d, topic: g.topic, fed: g.fed, keyFiles: g.keys,
 	}
 	batches := int(length / every)
 	r.run(&load{db: g.p.Postgres.DB, seed: seed, batches: batches, size: changes/batches + 1})

@@ -156,7 +156,7 @@ func (r *round) beginBroker(t *track, f fault) {
 					return err
 				}
 				// Before the next one goes, or two of three replicas may be behind.
-				for _, topic := range []string{connect.Topic, "__consumer_offsets", pipeline.DeadLetters} {
+				for _, topic := range append(r.logs(), "__consumer_offsets", pipeline.DeadLetters) {
 					if err := k.Synced(ctx, topic); err != nil {
 						return err
 					}
@@ -176,12 +176,13 @@ func (r *round) beginBroker(t *track, f fault) {
 		}
 	case moveLeader:
 		r.slowly(t, func(ctx context.Context) error {
-			partition := int32(f.Pick % partitions)
-			leader, err := k.Leader(ctx, connect.Topic, partition)
+			partition, logs := int32(f.Pick%partitions), r.logs()
+			topic := logs[f.Pick/partitions%len(logs)]
+			leader, err := k.Leader(ctx, topic, partition)
 			if err != nil {
 				return err
 			}
-			return k.MoveLeader(ctx, connect.Topic, partition, r.otherBroker(leader, f))
+			return k.MoveLeader(ctx, topic, partition, r.otherBroker(leader, f))
 		})
 	case moveCoordinator:
 		r.slowly(t, func(ctx context.Context) error {

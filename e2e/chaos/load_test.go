@@ -16,10 +16,13 @@ import (
 
 // marker is in every personal value, and secret in every credential: neither may
 // ever be in a log, a metric or a trace. The marker is in lower case, which the
-// normalization of no field changes.
+// normalization of no field changes. A telephone number that is valid has dialed, and
+// dialed as a vendor is given it, in its place.
 const (
-	marker = "zq7marker"
-	secret = "kq9secret"
+	marker     = "zq7marker"
+	dialed     = "811-837501"
+	normalized = "62811837501"
+	secret     = "kq9secret"
 )
 
 const (
@@ -99,7 +102,7 @@ func (l *load) batch(ctx context.Context, number, size int) (changed int64, err 
 	}
 	if random.IntN(4) == 0 { // of whom most are there, and some were deleted
 		for _, id := range some(random, 4) {
-			b.Queue(insert, id, fmt.Sprintf("%s  %d.%d.%d again", marker, l.seed, number, id), email(id), phone(random), nil, nil)
+			b.Queue(insert, id, fmt.Sprintf("%s  %d.%d.%d again", marker, l.seed, number, id), email(id), phone(random), nil, marker+" returns")
 		}
 	}
 	switch number {
@@ -150,7 +153,7 @@ func (l *load) updates(b *pgx.Batch, random *rand.Rand, number, size int) {
 		seen[id] = true
 		name, number := fmt.Sprintf(" %s  %d.%d.%d", marker, l.seed, number, id), phone(random)
 		if returns(id) { // A, B, A: an old value may be the newest
-			name, number = fmt.Sprintf("%s %c", marker, 'A'+rune(random.IntN(3))), "+62 811 0000 000"
+			name, number = fmt.Sprintf("%s %c", marker, 'A'+rune(random.IntN(3))), "+62 "+dialed+"-000"
 		}
 		ids, names, phones = append(ids, id), append(names, name), append(phones, number)
 	}
@@ -162,10 +165,10 @@ func (l *load) updates(b *pgx.Batch, random *rand.Rand, number, size int) {
 func begin(ctx context.Context, db *pgxpool.Pool) error {
 	_, err := db.Exec(ctx, `insert into users (id, full_name, email, phone, username, avatar_url, language, bio)
 		select i, $1 || ' first ' || i, case when i % 5 > 0 then 'User' || i || '.' || $1 || '@Example.Test' end,
-			case when i % 3 > 0 then '+62 812-3456-' || lpad(i::text, 5, '0') end, $1 || i,
-			case when i % 2 > 0 then 'https://cdn.example.test/' || i || '.png' end,
-			(array['en', 'id_ID', 'pt-BR', null])[1 + i % 4], case when i % 11 = 0 then repeat('Lorem ipsum ', 20) end
-		from generate_series(1, $2::int) as i`, marker, marked)
+			case when i % 3 > 0 then '+62 ' || $3 || '-' || lpad((i % 1000)::text, 3, '0') end, $1 || i,
+			case when i % 2 > 0 then 'https://cdn.example.test/' || $1 || i || '.png' end,
+			(array['en', 'id_ID', 'pt-BR', null])[1 + i % 4], case when i % 11 = 0 then $1 || repeat(' lorem ipsum', 20) end
+		from generate_series(1, $2::int) as i`, marker, marked, dialed)
 	if err != nil {
 		return fmt.Errorf("fill the table: %w", err)
 	}
@@ -207,7 +210,13 @@ func poisoned(destination string) []int {
 
 func email(id int) string { return "User" + strconv.Itoa(id) + "." + marker + "@Example.Test" }
 
-func phone(random *rand.Rand) string { return fmt.Sprintf("+62 811-%07d", random.IntN(10_000_000)) }
+// phone is a telephone number; one of ten is none, and is not to be told either.
+func phone(random *rand.Rand) string {
+	if random.IntN(10) == 0 {
+		return "ask " + marker
+	}
+	return fmt.Sprintf("+62 %s-%03d", dialed, random.IntN(1000))
+}
 
 // words is a text with single blanks.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -112,8 +112,10 @@ func (f fault) String() string {
 // the other one alone is down, so that it can be seen that the first does not suffer.
 const (
 	lateAt, lateFor = time.Second, 5 * time.Second
-	soloAt, soloFor = 16 * time.Second, 12 * time.Second
-	rest            = 30 * time.Second // until everything else may begin
+	// When the doubts about the late calls are over: else what waits for them hides
+	// whether anything else does.
+	soloAt, soloFor = lateAt + lateFor + doubt + 5*time.Second, 14 * time.Second
+	rest            = soloAt + soloFor + 2*time.Second // until everything else may begin
 )
 
 // solo is the vendor that is down in that time.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"usersync/consumer/trace"
 	"usersync/e2e/ledger"
 	"usersync/e2e/pipeline"
 	"usersync/e2e/vendors"
@@ -24,7 +23,7 @@ type probes struct {
 	memory    ledger.Memory
 	isolation ledger.Isolation
 	privacy   ledger.Privacy
-	held      map[string]time.Time // by destination: when a worker last held it
+	held      map[string]time.Time // by destination: when a worker last held it, or was told to call it slowly
 	fed       map[string]int       // by probe: samples in which it could have found something
 }
 
@@ -35,15 +34,20 @@ func newProbes() probes {
 		stall: ledger.Stall{Limit: 60 * time.Second},
 		// The longest doubt, and another one if the call that should end it is lost too.
 		// A new owner's wait for its predecessor does not count, see watchLag.
-		lag: ledger.Lag{Limit: 60 * time.Second},
-		// Two windows and what was fetched for them, and 96 MiB for everything else.
-		memory:    ledger.Memory{Limit: 256 << 20},
+		lag:       ledger.Lag{Limit: 60 * time.Second},
+		memory:    ledger.Memory{Limit: resides},
 		isolation: ledger.Isolation{Limit: soloFor - 2*time.Second},
-		privacy:   ledger.Privacy{Planted: []string{marker, secret}},
+		privacy:   ledger.Privacy{Planted: []string{marker, dialed, normalized, secret}},
 		held:      map[string]time.Time{},
 		fed:       map[string]int{},
 	}
 }
+
+// resides is what a worker may hold in all: two windows, what was fetched for them, and
+// 96 MiB for everything else. One of sixteen rounds of a soak came to 190 MiB. The
+// windows are never full here. Small ones would be, and then a new owner calls before
+// it has read what the last one delivered, see G3.
+const resides = 256 << 20
 
 // sampled takes what a worker has said of itself.
 func (r *round) sampled(s sample) {
@@ -69,7 +73,10 @@ func (r *round) sampled(s sample) {
 		for _, state := range []string{"running", "latched", "unmapped"} {
 			flows += sum("lane_state", of, label("reason", state))
 		}
-		if flows == 0 {
+		// After a 429 or an outage the rate grows from a small one, and what ends a doubt
+		// waits in the same queue as everything else.
+		slow := sum("rate_limit_calls_per_second", of) > 0 && sum("queue_users", of) > 0
+		if flows == 0 || slow {
 			r.probes.held[d] = s.at
 		}
 		// A worker with fewer partitions than there are workers has none of this one.
@@ -86,6 +93,7 @@ func (r *round) sampled(s sample) {
 			r.probes.fed["stall"]++
 		}
 		r.find(r.probes.stall.Add(w)...)
+		r.report.PeakWaiting = max(r.report.PeakWaiting, int64(sum("queue_bytes", of)))
 		r.isolated(s, d, sum("oldest_pending_event_timestamp_seconds", of))
 	}
 }
@@ -104,7 +112,7 @@ func (r *round) isolated(s sample, destination string, oldest float64) {
 	if oldest == 0 {
 		return // nothing waits
 	}
-	// What it waited for before has to do with late calls of its own.
+	// What it waited for before has other reasons.
 	age := min(at-soloAt, s.at.Sub(time.UnixMilli(int64(1000*oldest))))
 	r.report.Oldest = max(r.report.Oldest, age.Seconds())
 	r.find(r.probes.isolation.Check(s.at, broken, destination, age)...)
@@ -113,16 +121,23 @@ func (r *round) isolated(s sample, destination string, oldest float64) {
 // doubt is the workers' retry.confirm_after.
 const doubt = 15 * time.Second
 
+// accepts is how old the last accepted commit of a partition may be: they are at most
+// five seconds apart, and merged a little later.
+const accepts = 10 * time.Second
+
 // watchLag looks whether commits follow what is settled. Time after partitions may
 // have got new owners does not count: these have to wait for calls of the last ones,
-// and where owners follow each other more quickly than that, nobody may commit.
+// and where owners follow each other more quickly than that, nobody may commit. Nor
+// does time in which nobody can commit, with brokers down and workers frozen: that
+// ends with them, and calls end with commits, so the probe of stalls looks at it.
 func (r *round) watchLag(now time.Time) {
 	for _, d := range vendors.Destinations {
 		for _, tp := range r.books.Partitions() {
 			p := ledger.Progress{
 				At: now, Destination: d, Partition: fmt.Sprint(tp),
 				Committed: r.books.Committed(d, tp), Settled: r.books.Settled(d, tp),
-				Held: now.Sub(r.probes.held[d]) < 2*time.Second || now.Sub(r.books.regrouped[d]) < doubt,
+				Held: now.Sub(r.probes.held[d]) < 2*time.Second || now.Sub(r.books.regrouped[d]) < doubt ||
+					now.Sub(r.books.accepted[owned{d, tp}]) > accepts,
 			}
 			if !p.Held {
 				r.probes.fed["lag"]++
@@ -138,6 +153,17 @@ func (r *round) checkFed() {
 	least := map[string]int{"memory": 10, "stall": 1, "lag": partitions, "private": 10}
 	if r.length > soloAt+soloFor {
 		least["isolation"] = 3
+	}
+	if r.keeps {
+		// Users who go back and forth alone are some thousand; and what was read again
+		// after a takeover.
+		least["unchanged"], least["compacted"] = 500, 1
+	}
+	for _, d := range vendors.Destinations {
+		if r.keeps {
+			least["audit of "+d] = users / 2
+		}
+		r.probes.fed["unchanged"] += r.books.unchanged[d]
 	}
 	for probe, n := range least {
 		if got := r.probes.fed[probe]; got < n {
@@ -182,7 +208,7 @@ func (r *round) compare(db *pgxpool.Pool) {
 	for _, d := range vendors.Destinations {
 		held := r.d.Vendors.Users(d)
 		for id := range held {
-			if people()[hashed(id)] == 0 {
+			if people()[worker.Hash(id)] == 0 {
 				r.t.Errorf("seed %d: G1: %s holds user %s, whom nobody wrote", r.seed, d, id)
 			}
 		}
@@ -199,7 +225,7 @@ func (r *round) compare(db *pgxpool.Pool) {
 				r.report.Lost++
 			}
 			if r.report.Wrong <= 5 {
-				r.t.Errorf("seed %d: G1: %s: user %s, %s in traces, is\n%v, want\n%v", r.seed, d, row.ID, hashed(row.ID), got, want)
+				r.t.Errorf("seed %d: G1: %s: user %s, %s in traces, is\n%v, want\n%v", r.seed, d, row.ID, worker.Hash(row.ID), got, want)
 			}
 		}
 	}
@@ -208,77 +234,5 @@ func (r *round) compare(db *pgxpool.Pool) {
 	}
 	if excused == 0 {
 		r.t.Errorf("seed %d: nobody is poison at the end: G4 was not tested", r.seed)
-	}
-}
-
-// unjudged says for whom of those that are poison there is no letter yet for their
-// newest change.
-func (r *round) unjudged() string {
-	letters := map[delivery]bool{}
-	for _, l := range r.books.letters {
-		letters[delivery{l.Destination, l.TopicPartition(), l.Offset}] = true
-	}
-	r.topic.mu.Lock()
-	defer r.topic.mu.Unlock()
-	type place struct {
-		tp     trace.TopicPartition
-		offset int
-	}
-	newest := map[int]place{}
-	for tp, changes := range r.topic.changes {
-		for offset, c := range changes {
-			if poisonFor(c.id) != "" {
-				newest[c.id] = place{tp, offset}
-			}
-		}
-	}
-	var all []string
-	for id, at := range newest {
-		c := r.topic.changes[at.tp][at.offset]
-		if c.poison != "" && !letters[delivery{c.poison, at.tp, int64(at.offset)}] {
-			all = append(all, fmt.Sprintf("%s: user %d, %s in traces", c.poison, id, hashed(strconv.Itoa(id))))
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-// checkLetters is G4: each dead letter, in the topic and by the traces, is about
-// poison, and for everybody who is poison in the end there is one.
-func (r *round) checkLetters() {
-	if left := r.unjudged(); left != "" {
-		r.t.Errorf("seed %d: G4: no dead letter for %s", r.seed, left)
-	}
-	for _, l := range r.books.letters {
-		if c := r.topic.at(l.TopicPartition(), l.Offset); c.poison != l.Destination {
-			r.t.Errorf("seed %d: G4: %s: a dead letter, %s, for user %d at %d of %v, who was not poison", r.seed, l.Destination, l.Outcome, c.id, l.Offset, l.TopicPartition())
-		}
-	}
-	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
-	defer cancel()
-	letters, err := r.p.Kafka.Read(ctx, pipeline.DeadLetters, 0)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	written := map[delivery]bool{}
-	for _, l := range letters {
-		headers := map[string]string{}
-		for _, h := range l.Headers {
-			headers[h.Key] = string(h.Value)
-		}
-		partition, _ := strconv.Atoi(headers["usersync.source.partition"])
-		offset, err := strconv.ParseInt(headers["usersync.source.offset"], 10, 64)
-		if err != nil {
-			r.t.Fatalf("a dead letter without an offset: %v", headers)
-		}
-		at := delivery{headers["usersync.destination"], trace.TopicPartition{Topic: headers["usersync.source.topic"], Partition: partition}, offset}
-		written[at] = true
-		if r.topic.at(at.tp, offset).poison != at.destination {
-			r.t.Errorf("seed %d: G4: in the dead-letter topic: %v, which is no poison", r.seed, headers)
-		}
-	}
-	for _, l := range r.books.letters {
-		if !written[delivery{l.Destination, l.TopicPartition(), l.Offset}] {
-			r.t.Errorf("seed %d: G2: the letter for %d of %v was acknowledged and is not there", r.seed, l.Offset, l.TopicPartition())
-		}
 	}
 }

@@ -18,15 +18,23 @@ import (
 
 // report is what a round was like. Times are in seconds.
 type report struct {
-	Seed     uint64         `json:"seed"`
-	Seconds  float64        `json:"seconds"`
-	Changes  int64          `json:"changes"`
-	Records  int64          `json:"records"`
-	Calls    map[string]int `json:"calls"`
-	Faults   map[kind]int   `json:"faults"`
-	Wrong    int            `json:"wrong"` // users
-	Lost     int            `json:"lost"`  // of them, those that a vendor does not know
-	Findings map[string]int `json:"findings"`
+	Seed    uint64         `json:"seed"`
+	Seconds float64        `json:"seconds"`
+	Changes int64          `json:"changes"`
+	Records int64          `json:"records"`
+	Calls   map[string]int `json:"calls"`
+	// State says whether what was delivered was kept. Unchanged are changes that needed
+	// no call; of StateRecords that were ever written compaction has left StateLeft.
+	// Audit is how many users are how, by destination, as far as Kafka tells.
+	State        bool                      `json:"state"`
+	Unchanged    map[string]int            `json:"unchanged"`
+	StateRecords int64                     `json:"state_records"`
+	StateLeft    int64                     `json:"state_left"`
+	Audit        map[string]map[string]int `json:"audit"`
+	Faults       map[kind]int              `json:"faults"`
+	Wrong        int                       `json:"wrong"` // users
+	Lost         int                       `json:"lost"`  // of them, those that a vendor does not know
+	Findings     map[string]int            `json:"findings"`
 	// BackByKill and BackByLoss are the times that a user was taken back by what no
 	// client could have prevented.
 	BackByKill int `json:"back_by_kill"`
@@ -38,9 +46,10 @@ type report struct {
 	Recovery      map[kind]quantiles `json:"recovery"` // from the end of a fault until all of before it is committed
 	Drains        quantiles          `json:"drains"`
 	Letters       map[string]int     `json:"letters"`
-	PeakRSS       int64              `json:"peak_rss_bytes"` // of one worker
-	Oldest        float64            `json:"oldest"`         // change that waited at one vendor while the other alone was down
-	Quiet         float64            `json:"quiet"`          // from the last change until all was right
+	PeakRSS       int64              `json:"peak_rss_bytes"`     // of one worker
+	PeakWaiting   int64              `json:"peak_waiting_bytes"` // of one worker for one destination
+	Oldest        float64            `json:"oldest"`             // change that waited at one vendor while the other alone was down
+	Quiet         float64            `json:"quiet"`              // from the last change until all was right
 }
 
 type quantiles struct {
@@ -70,13 +79,17 @@ func (r *report) String() string {
 	fmt.Fprintf(&b, "seed %d: %d changes of %d users in %.0f s\n", r.Seed, r.Changes, users, r.Seconds)
 	say("records", "%d", r.Records)
 	say("calls", "%d to TapTalk, %d to Haptik", r.Calls[vendors.TapTalk], r.Calls[vendors.Haptik])
+	if r.State {
+		say("unchanged", "%d for TapTalk, %d for Haptik; %d records of the state topic, %d left by compaction", r.Unchanged[vendors.TapTalk], r.Unchanged[vendors.Haptik], r.StateRecords, r.StateLeft)
+		say("audit", "%v", r.Audit)
+	}
 	say("users wrong, lost", "%d, %d", r.Wrong, r.Lost)
 	say("findings", "%v", r.Findings)
 	say("taken back", "%d times by a killed worker's last call, %d by a lost reply", r.BackByKill, r.BackByLoss)
 	say("repeated calls", "%d, of them %d after a kill (%.0f a kill)", r.Repeats, r.RepeatsByKill, float64(r.RepeatsByKill)/float64(max(1, r.Faults[kill])))
 	say("dead letters", "%v", r.Letters)
 	say("drains", "%v", r.Drains)
-	say("peak memory", "%d MiB of one worker", r.PeakRSS>>20)
+	say("peak memory", "%d MiB of one worker, %d KiB of what waits for a destination", r.PeakRSS>>20, r.PeakWaiting>>10)
 	say("isolation", "%.1f s waited the oldest change of one vendor while the other was down", r.Oldest)
 	say("quiet", "%.1f s after the last change", r.Quiet)
 	for _, k := range slices.Sorted(maps.Keys(r.Faults)) {

@@ -43,9 +43,11 @@ type round struct {
 	length  time.Duration
 	changes int
 	broken  bool // its workers are, so that there are findings and users are left wrong
+	keeps   bool // its workers keep what was delivered
 	p       *pipeline.Pipeline
 	d       *worker.Deployment
 	topic   *topic
+	fed     map[string]int // up to where each vendor's feed was read
 
 	beside  sync.WaitGroup
 	done    chan done
@@ -58,6 +60,7 @@ type round struct {
 	tracks    []*track
 	slots     []*slot
 	launched  int
+	config    worker.Config     // of the last one that was launched
 	keyFiles  map[string]string // by destination
 	rotations map[string]int
 	asked     time.Time // when the vendors were
@@ -88,6 +91,11 @@ func (r *round) run(load *load) {
 	r.prepare()
 	defer r.end()
 	r.await("what was there before is delivered", r.behind)
+	if r.keeps {
+		if err := r.p.Kafka.Configure(ctx, stateTopic, compacting); err != nil {
+			r.t.Fatal(err)
+		}
+	}
 
 	stop := r.start(load)
 	r.await("the load is written", func() string {
@@ -108,6 +116,7 @@ func (r *round) run(load *load) {
 	r.books.end(func(f ledger.Finding) { r.find(f) })
 	r.compare(load.db)
 	r.checkLetters()
+	r.checkState()
 	r.checkFed()
 }
 
@@ -115,9 +124,9 @@ func (r *round) run(load *load) {
 func (r *round) prepare() {
 	r.done, r.samples = make(chan done, len(tracks)+1), make(chan sample) // an end is told even if nobody listens any more
 	r.found, r.took, r.rotations = map[ledger.Name]int{}, map[kind][]time.Duration{}, map[string]int{}
-	r.books = newBooks(r.topic, r.callers(), func(f ledger.Finding) { r.find(f) }, r.repeated)
+	r.books = newBooks(r.topic, r.fed, r.callers(), func(f ledger.Finding) { r.find(f) }, r.repeated)
 	r.report = report{
-		Seed: r.seed, Calls: map[string]int{}, Faults: map[kind]int{}, Findings: map[string]int{},
+		Seed: r.seed, State: r.keeps, Calls: map[string]int{}, Unchanged: map[string]int{}, Faults: map[kind]int{}, Findings: map[string]int{},
 		Recovery: map[kind]quantiles{}, Letters: map[string]int{},
 	}
 	r.probes = newProbes()
@@ -351,7 +360,7 @@ func (r *round) end() {
 		r.report.Records += end - r.before[tp]
 	}
 	for _, d := range vendors.Destinations {
-		r.report.Calls[d] = r.books.Calls(d)
+		r.report.Calls[d], r.report.Unchanged[d] = r.books.Calls(d), r.books.unchanged[d]
 		for reason, n := range r.books.Reasons(d) {
 			r.report.Letters[d+" "+reason] = n
 		}

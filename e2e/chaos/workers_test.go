@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -124,10 +125,13 @@ func (r *round) callers() string { return fmt.Sprintf("w%d-", r.number) }
 func (r *round) launch(s *slot) {
 	r.launched++
 	name := fmt.Sprintf("%s%d", r.callers(), r.launched)
-	toVendors, config := r.d.Links(r.t, name)
+	toVendors, config, env := r.d.Links(r.t, name)
 	config["kafka.brokers"] = r.p.Cluster.Via(s.number)
+	r.config = config
+	d := *r.d
+	d.Env = append(slices.Clone(d.Env), env...)
 	m := &member{vendors: toVendors}
-	m.Worker = r.d.Launch(r.t, name, config)
+	m.Worker = d.Launch(r.t, name, config)
 	s.member = m
 	r.beside.Go(func() {
 		for tick := time.Tick(time.Second); ; {

@@ -32,6 +32,7 @@ func TestDebezium(t *testing.T) {
 	r.exec(`insert into users values (1, 'Snapshot')`)
 
 	r.put(nil)
+	r.validateExample()
 	r.exec(`insert into users values (2, 'Stream')`)
 	r.wait("r 1 Snapshot", "c 2 Stream")
 

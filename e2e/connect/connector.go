@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"usersync/e2e/internal/rest"
@@ -59,6 +61,56 @@ func (w *Worker) PutConnector(ctx context.Context, name string, config map[strin
 	})
 }
 
+// Validate returns what the worker and the plugin have against a configuration, which
+// may be of a connector that does not exist: values that they don't take, and keys that
+// they don't know. Those of topics are for the brokers to know.
+func (w *Worker) Validate(ctx context.Context, config map[string]string) ([]string, error) {
+	config = maps.Clone(config)
+	config["name"] = "validated"
+	var found struct {
+		Configs []struct {
+			Definition *struct{ Name string }
+			Value      struct {
+				Name   string
+				Errors []string
+			}
+		}
+	}
+	path := "/connector-plugins/" + config["connector.class"] + "/config/validate"
+	if err := w.call(ctx, http.MethodPut, path, config, &found); err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	var all []string
+	for _, c := range found.Configs {
+		known[c.Value.Name] = c.Definition != nil
+		for _, e := range c.Value.Errors {
+			all = append(all, c.Value.Name+": "+e)
+		}
+	}
+	for key := range config {
+		if !known[key] && !strings.HasPrefix(key, "topic.creation.") {
+			all = append(all, key+": unknown")
+		}
+	}
+	return all, nil
+}
+
+// StopConnector has a connector's tasks end, and returns when they have. What changes
+// meanwhile stays in the database's log; PutConnector has the tasks begin anew.
+func (w *Worker) StopConnector(ctx context.Context, name string) error {
+	return w.within(ctx, "stop connector "+name, func(ctx context.Context) error {
+		existed, err := w.stopConnector(ctx, name)
+		if err == nil && !existed {
+			return errMissing
+		}
+		return err
+	})
+}
+
+// errMissing is of a connector that was never put.
+var errMissing = errors.New("there is no such connector")
+
 // RestartConnector has a connector and its task end and begin anew from where they
 // noted they were, and returns when both run.
 func (w *Worker) RestartConnector(ctx context.Context, name string) error {
@@ -69,7 +121,7 @@ func (w *Worker) RestartConnector(ctx context.Context, name string) error {
 			return err
 		}
 		if !existed {
-			return errors.New("there is no such connector")
+			return errMissing
 		}
 		return w.resumeConnector(ctx, name)
 	})

@@ -7,15 +7,14 @@ import (
 	"usersync/consumer/trace"
 )
 
-// Blame watches who is blamed (G4). It knows of a destination at fault what a
+// Blame watches that nobody is blamed for the destination's fault (G4). It knows of a destination at fault what a
 // worker must know as well: two users have failed in a row, the second a second or
 // more after the first, by a call that began after the first one's had ended, and
 // nobody has succeeded since. From then on a worker makes one call at a time and writes no
 // dead letter. It is not safe for concurrent use; use NewBlame.
 type Blame struct {
-	report   func(Finding)
-	poisoned func(destination, user string) bool
-	lanes    map[lane]*trouble
+	report func(Finding)
+	lanes  map[lane]*trouble
 }
 
 // lane is what a worker has for each destination.
@@ -23,23 +22,29 @@ type lane struct{ worker, destination string }
 
 type trouble struct {
 	calls map[string]inFlight // by user
+	event int                 // counts them: of two at the same time, one is the earlier all the same
 	first trace.Event         // the failure that began it; without a kind: none
+	began int                 // which event that was
 	since time.Time           // the second one's; zero: not at fault
 }
 
 type inFlight struct {
-	at    time.Time
+	event int
 	fault bool // it began when the destination was at fault
 }
 
-// NewBlame returns a probe. It calls report with each finding; poisoned says whose
-// dead letter is right, and is nil if the test does not know.
-func NewBlame(report func(Finding), poisoned func(destination, user string) bool) *Blame {
-	return &Blame{report: report, poisoned: poisoned, lanes: map[lane]*trouble{}}
+// NewBlame returns a probe. It calls report with each finding.
+func NewBlame(report func(Finding)) *Blame {
+	return &Blame{report: report, lanes: map[lane]*trouble{}}
 }
 
 // writing is how long a dead letter may take that was begun before the trouble.
 const writing = 15 * time.Second
+
+// waited is how much later than it decided a worker may say so: it reads its clock,
+// waits for a busy machine to let it go on, and only then writes what it did. Without
+// it the probe would take the second that a worker counts for over before it is.
+const waited = 500 * time.Millisecond
 
 // Note takes the next event.
 func (b *Blame) Note(e trace.Event) {
@@ -49,6 +54,7 @@ func (b *Blame) Note(e trace.Event) {
 		t = &trouble{calls: map[string]inFlight{}}
 		b.lanes[at] = t
 	}
+	t.event++
 	switch e.Kind {
 	case trace.Call:
 		held := !t.since.IsZero()
@@ -57,13 +63,10 @@ func (b *Blame) Note(e trace.Event) {
 				b.found(CalledHeld, e, "user %s beside %s, at fault since %v", e.User, other, t.since)
 			}
 		}
-		t.calls[e.User] = inFlight{e.At, held}
+		t.calls[e.User] = inFlight{t.event, held}
 	case trace.Called:
 		t.called(e)
 	case trace.Letter:
-		if b.poisoned != nil && e.User != "" && !b.poisoned(e.Destination, e.User) {
-			b.found(NotAtFault, e, "user %s, %s", e.User, e.Outcome)
-		}
 		if !t.since.IsZero() && e.At.Sub(t.since) > writing {
 			b.found(JudgedHeld, e, "user %q, %s, at fault since %v", e.User, e.Outcome, t.since)
 		}
@@ -72,16 +75,16 @@ func (b *Blame) Note(e trace.Event) {
 }
 
 func (t *trouble) called(e trace.Event) {
-	began := t.calls[e.User].at
+	call := t.calls[e.User].event
 	delete(t.calls, e.User)
 	switch {
-	case e.OK() && began.Before(t.first.At): // sent before the trouble: it says nothing of now
+	case e.OK() && call < t.began: // sent before the trouble: it says nothing of now
 	case e.OK():
-		t.first, t.since = trace.Event{}, time.Time{}
+		t.first, t.began, t.since = trace.Event{}, 0, time.Time{}
 	case e.Unsent() || e.Throttled(): // nobody's fault
 	case t.first.Kind == "":
-		t.first = e
-	case t.since.IsZero() && e.User != t.first.User && began.After(t.first.At) && e.At.Sub(t.first.At) >= time.Second:
+		t.first, t.began = e, t.event
+	case t.since.IsZero() && e.User != t.first.User && call > t.began && e.At.Sub(t.first.At) >= time.Second+waited:
 		t.since = e.At
 	}
 }

@@ -108,7 +108,10 @@ func (l *Ledger) Done(destination string) int {
 func (l *Ledger) Reset(destination string, tp trace.TopicPartition, offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.account(destination)
+	l.account(destination).reset(tp, offset)
+}
+
+func (a *account) reset(tp trace.TopicPartition, offset int64) {
 	a.commit[tp], a.checked[tp] = committed{offset: offset}, 0
 }
 

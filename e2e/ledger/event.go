@@ -48,6 +48,7 @@ const (
 	Uncarried     Name = "G3: a destination has saved what no call carried"
 	LeftBack      Name = "G1: a user was left at an older version"
 	NotAtFault    Name = "G4: a dead letter for a user that was not at fault"
+	Spared        Name = "G4: no dead letter for a change that is at fault"
 	JudgedHeld    Name = "G4: a dead letter while the destination was at fault"
 	CalledHeld    Name = "G4: calls at full rate while the destination was at fault"
 	Shared        Name = "G5: one destination's trouble has reached the other"

@@ -124,12 +124,16 @@ func (l *Ledger) Note(e trace.Event) {
 		if e.OK() {
 			l.commit(a, e)
 		}
+	case trace.Unchanged: // whether it is so, the vendor's content tells in the end
+		a.settle(e)
 	case trace.Letter:
 		a.letters[e.User]++
 		a.reasons[e.Outcome]++
 		if e.User != "" {
 			a.settle(e)
 		}
+	case trace.Passed:
+		a.reset(e.TopicPartition(), e.Offset)
 	case trace.Halt:
 		a.halts = append(a.halts, fmt.Sprintf("%s/%d %s", e.Topic, e.Partition, e.Outcome))
 	}
@@ -141,7 +145,10 @@ func (l *Ledger) assign(a *account, e trace.Event) {
 	for _, tp := range e.Partitions {
 		o, ok := a.owner[tp]
 		if ok && o.generation > e.Generation {
-			l.found(OldGeneration, e, nil, "%v in generation %d, after generation %d", tp, e.Generation, o.generation)
+			if !l.frozen[e.Worker] {
+				l.found(OldGeneration, e, nil, "%v in generation %d, after generation %d", tp, e.Generation, o.generation)
+			}
+			continue // it takes nothing from the owner: a call under it is a stranger's
 		}
 		a.owner[tp] = member{e.Worker, e.Generation}
 	}

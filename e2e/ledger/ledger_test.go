@@ -134,6 +134,8 @@ func TestLedger(t *testing.T) {
 		{"it is late with its word", join(assigned(2, "b", 2), revoked(3), event(3, trace.Call, by("b"), on(0))), nil},
 		{"it owns them again", join(assigned(2, "a", 2), revoked(3), event(3, trace.Call, on(0))), nil},
 		{"an older generation", join(assigned(2, "b", 3), assigned(3, "a", 2)), []Name{OldGeneration}},
+		{"frozen before it said so", join(event(1, Frozen), assigned(2, "b", 3), event(3, Thawed), assigned(3, "a", 2), event(4, trace.Call, by("b"), on(2))), nil},
+		{"and calls", join(event(1, Frozen), assigned(2, "b", 3), assigned(3, "a", 2), event(4, trace.Call, on(0)), event(4, trace.Called, on(0), said(trace.OK))), []Name{StrangerCall}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -66,15 +66,48 @@ func TestRegression(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var found []Finding
-			r := NewRegression(40*time.Second, func(f Finding) { found = append(found, f) })
-			for _, e := range tt.events {
-				r.Note(e)
-			}
-			r.End()
-			check(t, found, tt.want...)
+			r := regressionOf(t, tt.events, tt.want...)
 			if r.Killed != tt.killed || r.Lost != tt.lost {
 				t.Errorf("%d by a killed worker and %d by lost replies, want %d and %d", r.Killed, r.Lost, tt.killed, tt.lost)
+			}
+		})
+	}
+}
+
+// regressionOf is what was watched of events, in which it must find what is wanted.
+func regressionOf(t *testing.T, events []trace.Event, want ...Name) *Regression {
+	t.Helper()
+	var found []Finding
+	r := NewRegression(40*time.Second, func(f Finding) { found = append(found, f) })
+	for _, e := range events {
+		r.Note(e)
+	}
+	r.End()
+	check(t, found, want...)
+	return r
+}
+
+// A worker frozen between its last look at the lease and the first byte sends that call
+// when it thaws, however late that is.
+func TestRegressionByThawedWorker(t *testing.T) {
+	frozen := join(event(1, trace.Call, on(0)), event(2, Frozen), saved(9, 1, "b"))
+	for _, tt := range []struct {
+		name   string
+		events []trace.Event
+		thawed int
+		want   []Name
+	}{
+		{"when it thawed", join(frozen, event(60, Thawed), applied(61, 0), event(61, trace.Called, on(0), said(trace.OK))), 1, nil},
+		{"when another thawed", join(frozen, event(60, Thawed, by("c")), applied(61, 0)), 0, []Name{TakenBack, LeftBack}},
+		{"long after", join(frozen, event(60, Thawed), applied(101, 0)), 0, []Name{TakenBack, LeftBack}},
+		{"by a call that had ended", join(event(1, trace.Call, on(0)), event(1, trace.Called, on(0), said("unsure: timeout")), event(2, Frozen), saved(9, 1, "b"), event(60, Thawed), applied(61, 0)), 0, []Name{TakenBack, LeftBack}},
+		{"by a call begun after it", join(event(2, Frozen), saved(9, 1, "b"), event(60, Thawed), event(60, trace.Call, on(0)), applied(61, 0), event(61, trace.Called, on(0), said(trace.OK))), 0, []Name{TakenBack, LeftBack}},
+		{"and was taken back again by another", join(frozen, event(60, Thawed), applied(61, 0), saved(62, 1, "b"), saved(63, 0, "b")), 1, []Name{TakenBack, LeftBack}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := regressionOf(t, tt.events, tt.want...)
+			if r.Thawed != tt.thawed || r.Lost != 0 || r.Killed != 0 {
+				t.Errorf("%d by thawed workers, %d and %d by others, want %d", r.Thawed, r.Lost, r.Killed, tt.thawed)
 			}
 		})
 	}
@@ -97,27 +130,68 @@ func TestBlame(t *testing.T) {
 		{"both on their way", join(event(1, trace.Call, of("1")), event(1, trace.Call, of("2")), event(2, trace.Called, of("1"), said("failed: x")),
 			event(3, trace.Called, of("2"), said("failed: x")), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"within a second", join(failed(1, 2, "1", "failed: x"), failed(2.1, 2.9, "2", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
+		{"within a second, and written later", join(failed(1, 2, "1", "failed: x"), failed(2.1, 3.01, "2", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"a success between", join(failed(1, 2, "1", "failed: x"), failed(2, 2.1, "3", trace.OK), failed(2.5, 3.5, "2", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"a success begun before", join(event(1, trace.Call, of("3")), failed(1, 2, "1", "failed: x"), event(2, trace.Called, of("3"), said(trace.OK)),
 			failed(1.5, 2.1, "2", "failed: x"), failed(2.5, 3.5, "1", "failed: x"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
+		{"a success begun before, at the same time", join(event(1, trace.Call, of("1")), event(2, trace.Call, of("3")), event(2, trace.Called, of("1"), said("failed: x")),
+			event(3, trace.Called, of("3"), said(trace.OK)), failed(3, 4, "4", "failed: x"), event(4.5, trace.Call, of("3")), event(5, trace.Call, of("5"))), []Name{CalledHeld}},
 		{"a success since", join(down, failed(4, 5, "3", trace.OK), event(6, trace.Call, of("3")), event(6, trace.Call, of("4"))), nil},
 		{"throttled", join(failed(1, 2, "1", "throttled: http_429"), failed(2.5, 3.5, "2", "throttled: http_429"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"unsent", join(failed(1, 2, "1", "unsent: lease"), failed(2.5, 3.5, "2", "unsent: lease"), event(4, trace.Call, of("3")), event(5, trace.Call, of("4"))), nil},
 		{"another worker", join(down, event(4, trace.Call, of("3")), event(5, trace.Call, of("4"), by("b"))), nil},
-		{"the poisoned user", join(event(4, trace.Letter, of("poison"))), nil},
-		{"a record that could not be read", join(event(4, trace.Letter, of(""))), nil},
-		{"any other user", join(event(4, trace.Letter, of("3"))), []Name{NotAtFault}},
+		{"a letter while all is well", join(event(4, trace.Letter, of("poison"))), nil},
 		{"judged while held", join(down, event(30, trace.Letter, of("poison"))), []Name{JudgedHeld}},
 		{"judged before", join(down, event(5, trace.Letter, of("poison"))), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var found []Finding
-			b := NewBlame(func(f Finding) { found = append(found, f) }, func(_, user string) bool { return user == "poison" })
+			b := NewBlame(func(f Finding) { found = append(found, f) })
 			for _, e := range tt.events {
 				b.Note(e)
 			}
 			check(t, found, tt.want...)
+		})
+	}
+}
+
+func TestLetters(t *testing.T) {
+	poison := func(offset int64) trace.Event { return event(0, Wrote, on(offset), said("poison")) }
+	letter := func(offset int64, more ...func(*trace.Event)) trace.Event {
+		return event(9, trace.Letter, append(more, on(offset))...)
+	}
+	tests := []struct {
+		name   string
+		events []trace.Event
+		want   []Name
+	}{
+		{"for poison", join(poison(0), letter(0)), nil},
+		{"twice for the same", join(poison(0), letter(0), letter(0)), nil},
+		{"none for poison", join(poison(0)), []Name{Spared}},
+		{"none for older poison", join(poison(0), wrote(1, "7")), nil},
+		{"for older poison too", join(poison(0), letter(0), wrote(1, "7")), nil},
+		{"only for older poison", join(poison(0), letter(0), poison(1)), []Name{Spared}},
+		{"only another user's", join(poison(0), event(0, Wrote, on(1), of("8"), said("poison")), letter(1, of("8"))), []Name{Spared}},
+		{"another user writes", join(poison(0), wrote(1, "8"), letter(0)), nil},
+		{"for another's", join(wrote(0, "7"), letter(0)), []Name{NotAtFault}},
+		{"for the change before", join(wrote(0, "7"), poison(1), letter(0), letter(1)), []Name{NotAtFault}},
+		{"for a record that could not be read", join(letter(0, of(""))), nil},
+		{"of the other destination", join(poison(0), letter(0, to("haptik"))), []Name{NotAtFault, Spared}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var found []Finding
+			l := NewLetters(func(f Finding) { found = append(found, f) }, func(e trace.Event) []string {
+				if e.Outcome == "poison" {
+					return []string{"taptalk"}
+				}
+				return nil
+			})
+			for _, e := range tt.events {
+				l.Note(e)
+			}
+			check(t, append(found, l.Due()...), tt.want...)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"iter"
 	"time"
 
 	"usersync/consumer/trace"
@@ -25,7 +26,10 @@ type Regression struct {
 	deleted map[string]bool
 	// Killed and Lost are how many steps back there were by the last call of a
 	// killed worker, and by a call whose reply was lost or whose worker was frozen.
-	Killed, Lost int
+	// Thawed is how many of those came later than reach, when the worker thawed: it was
+	// frozen between its last look at the lease and the first byte. Nobody expects such a
+	// call any more, so nothing need bring the user forward again.
+	Killed, Lost, Thawed int
 }
 
 type user struct{ destination, id string }
@@ -43,20 +47,22 @@ type carried struct {
 	refused bool // it was answered otherwise than OK, or nothing of it has left
 	unsure  bool // its reply is lost, or its worker was frozen or killed before it came
 	killed  bool
-	applied bool // it is the one that something applied was taken to come from
+	thawed  time.Time // when its worker went on that had been frozen in it
+	applied bool      // it is the one that something applied was taken to come from
 }
 
 // held is what a destination holds of a user.
 type held struct {
-	newest trace.Event // of all that were applied
-	now    trace.Event
-	cause  string // why now is not the newest, if it is not
+	newest  trace.Event // of all that were applied
+	now     trace.Event
+	cause   string // why now is not the newest, if it is not
+	excused bool   // and nothing need change that
 }
 
 // NewRegression returns a probe that calls report with each finding. Reach is how long
 // after its start a call may come to be applied: with a worker frozen in the middle of
-// it, a link that is silent and a vendor that takes its time. What comes later was
-// another's.
+// it, a link that is silent and a vendor that takes its time; or after such a worker has
+// thawed. What comes later was another's.
 func NewRegression(reach time.Duration, report func(Finding)) *Regression {
 	return &Regression{report: report, reach: reach, calls: map[change][]*carried{}, users: map[user]*held{}, deleted: map[string]bool{}}
 }
@@ -78,16 +84,31 @@ func (r *Regression) Note(e trace.Event) {
 			}
 		}
 	case Killed, Frozen:
-		for _, calls := range r.calls {
-			for _, c := range calls {
-				if !c.ended && c.Worker == e.Worker {
-					c.killed, c.unsure = e.Kind == Killed, true
-				}
+		for c := range r.underWay(e.Worker) {
+			c.killed, c.unsure = e.Kind == Killed, true
+		}
+	case Thawed:
+		for c := range r.underWay(e.Worker) {
+			if c.unsure {
+				c.thawed = e.At
 			}
 		}
 	case Applied:
 		r.applied(e)
 	default: // it moves no user
+	}
+}
+
+// underWay are the calls of a worker that have not ended.
+func (r *Regression) underWay(worker string) iter.Seq[*carried] {
+	return func(yield func(*carried) bool) {
+		for _, calls := range r.calls {
+			for _, c := range calls {
+				if !c.ended && c.Worker == worker && !yield(c) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -121,7 +142,7 @@ func (r *Regression) carrier(e trace.Event) *carried {
 		case !c.unsure:
 			c.applied = true
 			return c
-		case found == nil && e.At.Sub(c.At) <= r.reach:
+		case found == nil && (e.At.Sub(c.At) <= r.reach || r.late(e, c)):
 			found = c // the oldest: the others have more time left
 		}
 	}
@@ -129,6 +150,11 @@ func (r *Regression) carrier(e trace.Event) *carried {
 		found.applied = true
 	}
 	return found
+}
+
+// late reports whether c can have carried e only because its worker thawed.
+func (r *Regression) late(e trace.Event, c *carried) bool {
+	return !c.thawed.IsZero() && e.At.Sub(c.At) > r.reach && e.At.Sub(c.thawed) <= r.reach
 }
 
 func (r *Regression) applied(e trace.Event) {
@@ -142,6 +168,7 @@ func (r *Regression) applied(e trace.Event) {
 	switch {
 	case e.Offset < h.now.Offset:
 		h.cause = r.cause(e, by, h)
+		h.excused = by != nil && r.late(e, by)
 	case by == nil:
 		r.uncarried(e, "by no call that is known")
 	}
@@ -166,6 +193,9 @@ func (r *Regression) cause(e trace.Event, by *carried, h *held) string {
 	case by.killed:
 		r.Killed++
 		return fmt.Sprintf("by the last call of %s, which was killed", by.Worker)
+	case r.late(e, by):
+		r.Thawed++
+		return fmt.Sprintf("by a call that %s sent when it thawed", by.Worker)
 	default:
 		r.Lost++
 		return fmt.Sprintf("by a call of %s whose reply was lost", by.Worker)
@@ -195,7 +225,7 @@ func (r *Regression) of(e trace.Event) []trace.Event {
 // was applied, and have not been deleted. It is called when everything has come to rest.
 func (r *Regression) End() {
 	for u, h := range r.users {
-		if h.cause != "" && !r.deleted[u.id] {
+		if h.cause != "" && !h.excused && !r.deleted[u.id] {
 			r.report(Finding{
 				Name: LeftBack, At: h.now.At, Destination: u.destination,
 				Text:  fmt.Sprintf("user %s is at the change at %d of %v and not at that at %d, since %s", u.id, h.now.Offset, h.now.TopicPartition(), h.newest.Offset, h.cause),

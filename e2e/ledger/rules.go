@@ -25,7 +25,9 @@ import (
 // no more beside those of others. And it may have been frozen between asking for its
 // lease and writing that a call begins; when it thaws it writes the line, asks again,
 // and stops. So a call for a partition of another is a fault of such a process only
-// if it ended otherwise than unsent.
+// if it ended otherwise than unsent. Likewise it may have been frozen between the
+// coordinator's answer and writing what it was assigned, and write that when the next
+// generation has long begun: it has got nothing by it.
 //
 // A late answer. The coordinator refuses the commit of a member of an older
 // generation. So one that was accepted was accepted before the next generation

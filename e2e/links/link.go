@@ -150,6 +150,13 @@ func (l *Link) end(how func(*connection)) {
 	clear(l.open)
 }
 
+// take has the link pass on a connection. It needs l.mu.
+func (l *Link) take(conn *net.TCPConn) {
+	c := newConnection(l, conn)
+	l.open[c] = struct{}{}
+	l.running.Go(c.run)
+}
+
 func (l *Link) accept(listener net.Listener) {
 	for {
 		conn, err := listener.Accept()
@@ -160,9 +167,7 @@ func (l *Link) accept(listener net.Listener) {
 		if l.listener != listener { // cut since
 			_ = conn.Close()
 		} else {
-			c := newConnection(l, conn.(*net.TCPConn))
-			l.open[c] = struct{}{}
-			l.running.Go(c.run)
+			l.take(conn.(*net.TCPConn))
 		}
 		l.mu.Unlock()
 	}

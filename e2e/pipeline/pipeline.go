@@ -187,6 +187,9 @@ func (p *Pipeline) Capture(ctx context.Context, more map[string]string) error {
 	}
 }
 
+// Pause stops the connector. The next Capture has it go on.
+func (p *Pipeline) Pause(ctx context.Context) error { return p.Connect.StopConnector(ctx, connector) }
+
 // Snapshot asks the connector to read the table once more while it goes on with the
 // changes, and returns at once.
 func (p *Pipeline) Snapshot(ctx context.Context) error {

@@ -40,7 +40,10 @@ func (r *Row) Sent(destination string) map[string]any {
 	if host != "" {
 		email = box + "@" + strings.ToLower(host)
 	}
-	phone := strings.NewReplacer("+", "", " ", "", "-", "").Replace(r.phone)
+	phone := "" // what is not international is none
+	if strings.HasPrefix(r.phone, "+") {
+		phone = strings.NewReplacer("+", "", " ", "", "-", "").Replace(r.phone)
+	}
 	if destination == vendors.TapTalk {
 		return map[string]any{
 			"xcUserID": r.ID, "fullName": name, "email": email, "phone": phone, "username": r.username,

@@ -101,7 +101,10 @@ func (s *Server) prepare(ctx context.Context) error {
 	if s.account, err = account(); err != nil {
 		return err
 	}
-	if s.dir, err = os.MkdirTemp("", "usersync-postgres-*"); err != nil {
+	if err := sweep(os.TempDir()); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", fmt.Sprintf("%s%d-*", prefix, os.Getpid())); err != nil {
 		return err
 	}
 	if s.account != nil {

@@ -109,6 +109,17 @@ func (p *Process) Stderr() string { return p.stderr }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// CPU returns the time that the process took of processors, its own and the kernel's for
+// it; 0 while it runs.
+func (p *Process) CPU() time.Duration {
+	select {
+	case <-p.done:
+		return p.state.UserTime() + p.state.SystemTime()
+	default:
+		return 0
+	}
+}
+
 // Signal sends sig to the process and its children; SIGSTOP freezes them,
 // SIGCONT thaws them. It is an error if the process has ended.
 func (p *Process) Signal(sig syscall.Signal) error {

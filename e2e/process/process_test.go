@@ -24,6 +24,14 @@ func TestMain(m *testing.M) {
 		os.Exit(7)
 	case "sleep":
 		<-time.After(time.Hour)
+	case "work":
+		var used syscall.Rusage
+		for time.Duration(used.Utime.Nano()+used.Stime.Nano()) < worked {
+			if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+				panic(err)
+			}
+		}
+		os.Exit(0)
 	case "parent":
 		// Starts a child, says its ID and waits to be killed.
 		p, err := process.Start(process.Command{
@@ -47,6 +55,24 @@ func start(t *testing.T, part string, args ...string) *process.Process {
 	}
 	t.Cleanup(p.Kill)
 	return p
+}
+
+// worked is what the program that works takes of a processor.
+const worked = 100 * time.Millisecond
+
+func TestCPU(t *testing.T) {
+	asleep, busy, idle := start(t, "sleep"), start(t, "work"), start(t, "speak")
+	for _, p := range []*process.Process{busy, idle} {
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asleep.CPU() != 0 {
+		t.Error("a process that runs has an amount already")
+	}
+	if busy.CPU() < worked || busy.CPU() > 10*worked || idle.CPU() == 0 || idle.CPU() > busy.CPU() {
+		t.Errorf("%v for %v of work, %v for none", busy.CPU(), worked, idle.CPU())
+	}
 }
 
 func TestOutputAndExitCode(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -31,22 +30,8 @@ func Change(topic string, user, version int, bio string) *kgo.Record {
 	}
 }
 
-// NameAt is the name of every user at a version, and VersionOf the way back;
-// 0 is no version.
+// NameAt is the name of every user at a version.
 func NameAt(version int) string { return "Version " + strconv.Itoa(version) }
-
-// VersionOf is the version that a name tells, 0 if it tells none.
-func VersionOf(name string) int {
-	number, ok := strings.CutPrefix(name, "Version ")
-	if !ok {
-		return 0
-	}
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return 0
-	}
-	return n
-}
 
 // Book is what was written to a topic, and so what must come of it.
 type Book struct {

@@ -22,6 +22,7 @@ func defaults() Config {
 		"retry.confirm_after":     "5s",
 		"dead_letters.settle":     "200ms",
 		"http.listen":             "127.0.0.1:0",
+		"privacy.hash_key":        hashKey,
 
 		"destinations.taptalk.server_key_id":     "key",
 		"destinations.taptalk.server_key_secret": "key-secret",
@@ -33,6 +34,27 @@ func defaults() Config {
 		c["destinations."+destination+".rate_limit"] = 0
 	}
 	return c
+}
+
+// OneAddress has all workers call each vendor at the same address, as a deployment does:
+// what was delivered to another one is not known to be held. The vendors then don't know
+// which worker called.
+func (d *Deployment) OneAddress() {
+	for destination, url := range d.Vendors.URLs("everybody") {
+		d.Config["destinations."+destination+".base_url"] = url
+	}
+}
+
+// Patient leaves the time limits at the product's own defaults. Where nobody is killed
+// they cost no time, and a machine that is busy for seconds does not look like a vendor
+// that is.
+func (d *Deployment) Patient() {
+	for _, key := range []string{"kafka.session_timeout", "kafka.rebalance_timeout", "shutdown.drain_timeout", "retry.confirm_after"} {
+		d.Config[key] = nil
+	}
+	for _, destination := range Destinations {
+		d.Config["destinations."+destination+".timeout"] = nil
+	}
 }
 
 // File returns the configuration file of a worker that finds the vendors at urls, by

@@ -101,12 +101,23 @@ func (d *Deployment) file(t testing.TB, name string, more Config) string {
 // brokers too, and returns the exit code and all that it printed.
 func (d *Deployment) Check(t testing.TB, name string, more Config) (code int, output string) {
 	t.Helper()
-	check := exec.CommandContext(t.Context(), e2e.BuildWorker(t), "check", "--connect", "-c", d.file(t, name, more))
-	out, err := check.CombinedOutput()
+	code, found, said := d.Command(t, name, more, "check", "--connect")
+	return code, found + said
+}
+
+// Command has the product run one of its commands with what a worker of that name would
+// run with, and returns the exit code and what it wrote to its standard output and its
+// standard error.
+func (d *Deployment) Command(t testing.TB, name string, more Config, args ...string) (code int, out, said string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), e2e.BuildWorker(t), append(args, "-c", d.file(t, name, more))...)
+	var stdout, stderr strings.Builder
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)
 	}
-	return check.ProcessState.ExitCode(), string(out)
+	return command.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
 // Launch starts a worker and returns at once. It is ended with the test.
@@ -135,10 +146,12 @@ func (d *Deployment) Launch(t testing.TB, name string, more Config) *Worker {
 }
 
 // Links puts a link between a worker, which is launched afterwards with the returned
-// configuration, and each vendor. They are by destination, and closed with the test.
-func (d *Deployment) Links(t testing.TB, name string) (map[string]*links.Link, Config) {
+// configuration and environment, and each vendor. They are by destination, and closed
+// with the test. All workers have the same URLs, which is a part of what they keep of
+// users: whom a URL is about says a proxy of their own.
+func (d *Deployment) Links(t testing.TB, name string) (map[string]*links.Link, Config, []string) {
 	t.Helper()
-	all, c := map[string]*links.Link{}, Config{}
+	all, hosts, c := map[string]*links.Link{}, map[string]*links.Link{}, Config{}
 	for destination, base := range d.Vendors.URLs(name) {
 		u, err := url.Parse(base)
 		if err != nil {
@@ -149,10 +162,17 @@ func (d *Deployment) Links(t testing.TB, name string) (map[string]*links.Link, C
 			t.Fatal(err)
 		}
 		t.Cleanup(l.Close)
-		u.Host = l.Addr()
-		all[destination], c["destinations."+destination+".base_url"] = l, u.String()
+		u.Host = destination + ".vendor.test"
+		all[destination], hosts[u.Host] = l, l
+		c["destinations."+destination+".base_url"] = u.String()
+		c["destinations."+destination+".allow_http"] = true
 	}
-	return all, c
+	names, err := links.NewNames(t.Context(), hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(names.Close)
+	return all, c, []string{"HTTP_PROXY=" + names.URL(), "NO_PROXY=localhost"}
 }
 
 // Start starts a worker and returns when it is ready.

@@ -34,6 +34,15 @@ var DefaultMapping = map[string]any{
 	"language_code": `first(iso639_1(language), iso639_1(locale))`,
 }
 
+// DefaultAnonymize is what a deleted user is replaced by. Only a mapping that sends
+// custom data knows what has to be replaced there.
+var DefaultAnonymize = map[string]any{
+	"mobile_no":     `""`,
+	"email":         `""`,
+	"name":          `"Deleted User"`,
+	"language_code": `""`,
+}
+
 // Config is what [New] needs.
 type Config struct {
 	BaseURL         string

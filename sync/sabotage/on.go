@@ -16,7 +16,8 @@ const Variable = "USERSYNC_FAULTS"
 // All are all hooks.
 var All = []Hook{
 	CommitUnsettled, ReleaseEarly, DrainCommitsAll, CommitBack, LeakPlaces, NoLease, ForgetDoubts, StalledLoop,
-	EndlessDrain, NoWindow, LogRow, OlderWins, TwoInFlight, NoConfirm, NoHold, NoContrast, LettersWhileHeld,
+	EndlessDrain, NoWindow, LogRow, OlderWins, TwoInFlight, NoConfirm, NoHold, NoContrast, BlameNobody, LettersWhileHeld,
+	TrustAttempted, TrustPossiblySent, TrustZombie, TrustLostTail,
 }
 
 // A hook that does not exist would break nothing, and the test that asks for it

@@ -1,7 +1,6 @@
 package taptalk
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -9,39 +8,40 @@ import (
 	usync "usersync/sync"
 )
 
-// envelope is TapTalk's reply. It is read leniently, a number or a string alike:
-// what counts is documented as one and might arrive as the other.
+// envelope is TapTalk's reply.
 type envelope struct {
-	Status any `json:"status"`
+	Status text `json:"status"`
 	Error  struct {
-		Code  any `json:"code"`
-		Field any `json:"field"`
+		Code  text `json:"code"`
+		Field text `json:"field"`
 	} `json:"error"`
 	Data struct {
-		UserID any `json:"userID"`
+		UserID text `json:"userID"`
 	} `json:"data"`
 }
 
-// text returns a JSON string or number as text, and "" for anything else.
-func text(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	default:
-		return ""
+// text is a JSON string or number, as it is written, and "" for anything else. It is read
+// so leniently because what counts is documented as one and might arrive as the other.
+type text string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *text) UnmarshalJSON(b []byte) error {
+	*t = ""
+	switch c := b[0]; {
+	case c == '"':
+		return json.Unmarshal(b, (*string)(t))
+	case c == '-' || c >= '0' && c <= '9':
+		*t = text(b)
 	}
+	return nil
 }
 
 // parse reads body; known is false if it is not TapTalk's envelope.
 func parse(body []byte) (e envelope, known bool) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if d.Decode(&e) != nil || d.More() {
+	if json.Unmarshal(body, &e) != nil {
 		return envelope{}, false
 	}
-	return e, text(e.Status) != "" || text(e.Error.Code) != ""
+	return e, e.Status != "" || e.Error.Code != ""
 }
 
 // classify turns a reply into nil, for OK, or the error that says what it means.
@@ -52,8 +52,8 @@ func parse(body []byte) (e envelope, known bool) {
 // error code is five digits, and the first three are a status.
 func classify(r *usync.Reply) *usync.CallError {
 	e, known := parse(r.Body)
-	status, _ := strconv.Atoi(text(e.Status))
-	code := text(e.Error.Code)
+	status, _ := strconv.Atoi(string(e.Status))
+	code := string(e.Error.Code)
 	ofCode := codeStatus(code)
 	switch {
 	case r.Status == http.StatusTooManyRequests:
@@ -65,7 +65,7 @@ func classify(r *usync.Reply) *usync.CallError {
 			f.Verdict = usync.Refused
 		}
 		if code == paramInvalid {
-			f.Field = fieldNames[text(e.Error.Field)]
+			f.Field = fieldNames[string(e.Error.Field)]
 		}
 		return f
 	case status != 0 && !success(status):
@@ -83,7 +83,7 @@ func classify(r *usync.Reply) *usync.CallError {
 		drift = "unknown_code"
 	case status == 0:
 		drift = "no_status"
-	case text(e.Data.UserID) == "":
+	case e.Data.UserID == "":
 		drift = "no_user_id"
 	default:
 		return nil

@@ -40,6 +40,18 @@ var DefaultMapping = map[string]any{
 	"photoFullsizeURL":  `avatar_url`,
 }
 
+// DefaultAnonymize is what a deleted user is replaced by. The role is no personal
+// data, and its codes are the app's own, so a mapping that sends one has to say which
+// it is then.
+var DefaultAnonymize = map[string]any{
+	"fullName":          `"Deleted User"`,
+	"email":             `""`,
+	"phone":             `""`,
+	"username":          `""`,
+	"photoThumbnailURL": `""`,
+	"photoFullsizeURL":  `""`,
+}
+
 // Config is what [New] needs.
 type Config struct {
 	BaseURL                      string

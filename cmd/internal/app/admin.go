@@ -14,9 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"usersync/docs/runbooks"
 )
 
-// The admin server is asked small questions by machines on the same network.
+// The admin server is asked small questions by machines and operators on the same
+// network.
 // Whoever is slow to ask or to listen must not hold a connection for good.
 const (
 	adminReadTimeout  = 5 * time.Second
@@ -33,9 +36,11 @@ type probe func() error
 
 // admin is the HTTP server for operators:
 //
-//	/metrics  the registry, in the Prometheus or the OpenMetrics format
-//	/livez    503 if any of live fails
-//	/readyz   503 if any of ready fails
+//	/           the status page
+//	/runbooks/  what helps, a page for each alert
+//	/metrics    the registry, in the Prometheus or the OpenMetrics format
+//	/livez      503 if any of live fails
+//	/readyz     503 if any of ready fails
 //
 // Kubernetes kills a process whose /livez fails, so live may only hold what a
 // restart cures: the process itself is stuck. An outage of Kafka or of a
@@ -44,6 +49,7 @@ type admin struct {
 	metrics *prometheus.Registry
 	live    []probe
 	ready   []probe
+	status  statusPage
 	log     *slog.Logger
 }
 
@@ -60,6 +66,8 @@ func newRegistry() *prometheus.Registry {
 // handler answers the endpoints.
 func (a *admin) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", a.status.handler(a.metrics))
+	mux.HandleFunc("GET /runbooks/{page}", runbook)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: maxScrapes,
@@ -67,6 +75,19 @@ func (a *admin) handler() http.Handler {
 	mux.Handle("GET /livez", report(a.live))
 	mux.Handle("GET /readyz", report(a.ready))
 	return mux
+}
+
+// runbook answers with a page as it was written: Markdown can be read as it is, also by
+// curl, and a browser would not show it under its own type.
+func runbook(w http.ResponseWriter, r *http.Request) {
+	text, err := runbooks.Pages.ReadFile(r.PathValue("page"))
+	if err != nil {
+		http.Error(w, "there is no such runbook; /runbooks/README.md is about all of them", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(text) // whoever hung up needs no answer
 }
 
 // report answers with one line for each probe that fails.

@@ -113,34 +113,35 @@ func TestMetricsEndpoint(t *testing.T) {
 
 // Scrapes that pile up would only make each other slower.
 func TestScrapesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newTestAdmin()
-		release := make(chan struct{})
-		a.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "slow"}, func() float64 {
-			<-release
-			return 1
-		}))
-		h := a.handler()
-		scrape := func() int {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-			return w.Code
+	synctest.Test(t, func(t *testing.T) { newTestAdmin().bounds(t, "/metrics", maxScrapes) })
+}
+
+// bounds holds that so many may ask for a path at a time, however long each takes, and no
+// more.
+func (a *admin) bounds(t *testing.T, path string, most int) {
+	t.Helper()
+	release := make(chan struct{})
+	a.metrics.MustRegister(collectorFunc(func(chan<- prometheus.Metric) { <-release }))
+	h := a.handler()
+	ask := func() int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code
+	}
+	codes := make(chan int, most)
+	for range most {
+		go func() { codes <- ask() }()
+	}
+	synctest.Wait()
+	if got := ask(); got != http.StatusServiceUnavailable {
+		t.Errorf("%s, one too many: %d, want 503", path, got)
+	}
+	close(release)
+	for range most {
+		if got := <-codes; got != http.StatusOK {
+			t.Errorf("%s: %d, want 200", path, got)
 		}
-		codes := make(chan int, maxScrapes)
-		for range maxScrapes {
-			go func() { codes <- scrape() }()
-		}
-		synctest.Wait()
-		if got := scrape(); got != 503 {
-			t.Errorf("one scrape too many: %d, want 503", got)
-		}
-		close(release)
-		for range maxScrapes {
-			if got := <-codes; got != 200 {
-				t.Errorf("scrape: %d, want 200", got)
-			}
-		}
-	})
+	}
 }
 
 func TestOnlyReadsAreAnswered(t *testing.T) {
@@ -152,7 +153,10 @@ func TestOnlyReadsAreAnswered(t *testing.T) {
 		{http.MethodPost, "/livez", 405},
 		{http.MethodDelete, "/metrics", 405},
 		{http.MethodGet, "/debug/pprof/", 404},
-		{http.MethodGet, "/", 404},
+		{http.MethodGet, "/", 200},
+		{http.MethodHead, "/", 200},
+		{http.MethodPost, "/", 405},
+		{http.MethodGet, "/status", 404},
 	} {
 		w := httptest.NewRecorder()
 		newTestAdmin().handler().ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))

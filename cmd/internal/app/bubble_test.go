@@ -121,8 +121,13 @@ destinations:
 // change writes a user into the database; the connector tells of it.
 func (b *bubble) change(user int, name string) {
 	b.t.Helper()
+	b.changeIn("users", user, name)
+}
+
+func (b *bubble) changeIn(topic string, user int, name string) {
+	b.t.Helper()
 	r := &kgo.Record{
-		Topic: "users", Key: fmt.Appendf(nil, `{"id":%d}`, user),
+		Topic: topic, Key: fmt.Appendf(nil, `{"id":%d}`, user),
 		Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"full_name":"%s %s"},"source":{"schema":"public","table":"users","ts_ms":%d},"op":"u"}`,
 			user, planted, name, time.Now().UnixMilli()),
 	}
@@ -197,6 +202,15 @@ func (p *process) wait(within time.Duration) error {
 	case <-timeout.C:
 		p.b.t.Fatalf("it has not ended within %v\n%s", within, p.b.logs.String())
 		return nil
+	}
+}
+
+// stop ends it, which must succeed within a minute.
+func (p *process) stop() {
+	p.b.t.Helper()
+	p.end()
+	if err := p.wait(time.Minute); err != nil {
+		p.b.t.Fatal(err)
 	}
 }
 

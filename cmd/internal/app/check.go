@@ -30,13 +30,13 @@ func Connect(ctx context.Context, c *Config, w io.Writer) error {
 		return fmt.Errorf("kafka: %w", err)
 	}
 	findings, err := c.Kafka.inspect(ctx, client, c.groups())
-	if err != nil {
-		return err
-	}
 	for _, f := range findings {
 		if _, err := fmt.Fprintln(w, f); err != nil {
 			return err
 		}
+	}
+	if err != nil {
+		return err
 	}
 	if slices.ContainsFunc(findings, func(f consumer.Finding) bool { return f.Severity == consumer.Error }) {
 		return errors.New("kafka: the topics are not as they must be")
@@ -46,14 +46,46 @@ func Connect(ctx context.Context, c *Config, w io.Writer) error {
 }
 
 // inspect finds out what is forbidden, which is an error, and what is not as it
-// should be with the topics.
+// should be with the topics. What one of its looks meets keeps it from none of the
+// others: whoever has to mend things should not have to come back for each.
 func (k Kafka) inspect(ctx context.Context, client *consumer.Client, groups []string) ([]consumer.Finding, error) {
-	if err := client.CheckAccess(ctx, k.Topics, k.DeadLetterTopic, groups); err != nil {
-		return nil, fmt.Errorf("kafka: %w", err)
+	read, write := slices.Clone(k.Topics), []string{k.DeadLetterTopic}
+	if k.RetryTopic != "" {
+		read = append(read, k.RetryTopic)
 	}
-	findings, err := consumer.Check(ctx, client, k.Topics, k.DeadLetterTopic)
-	if err != nil {
-		return nil, fmt.Errorf("kafka: %w", err)
+	if k.ControlTopic != "" {
+		read = append(read, k.ControlTopic)
 	}
-	return findings, nil
+	if k.StateTopic != "" {
+		read, write = append(read, k.StateTopic), append(write, k.StateTopic)
+	}
+	var forbidden error
+	if err := client.CheckAccess(ctx, read, write, groups); err != nil {
+		forbidden = fmt.Errorf("kafka: %w", err)
+	}
+	findings, err := k.findings(ctx, client)
+	return findings, errors.Join(forbidden, err)
+}
+
+// findings is the part of inspect that is about how the topics are.
+func (k Kafka) findings(ctx context.Context, client *consumer.Client) ([]consumer.Finding, error) {
+	var findings []consumer.Finding
+	var problems []error
+	note := func(more []consumer.Finding, err error) {
+		findings = append(findings, more...)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("kafka: %w", err))
+		}
+	}
+	note(consumer.Check(ctx, client, k.Topics, k.DeadLetterTopic))
+	if k.RetryTopic != "" {
+		note(consumer.CheckRetries(ctx, client, k.Topics, k.RetryTopic))
+	}
+	if k.ControlTopic != "" {
+		note(consumer.NewControlTopic(client, k.ControlTopic).Check(ctx))
+	}
+	if k.StateTopic != "" {
+		note(consumer.CheckState(ctx, client, k.Topics, k.StateTopic, k.StateTopicCreate))
+	}
+	return findings, errors.Join(problems...)
 }

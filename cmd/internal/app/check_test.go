@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	usync "usersync/sync"
 )
@@ -50,6 +52,7 @@ func TestConnect(t *testing.T) {
 	}{
 		{"fine", "users", "dead", right, "kafka: ok\n", ""},
 		{"no dead-letter topic", "users", "users2", right, "error: topic users2: it does not exist", "kafka: the topics are not as they must be"},
+		{"no source topic yet", "users2", "dead", right, "warning: topic users2: it is not there yet", ""},
 		{"small dead letters", "dead", "users", right, "warning: topic users: it takes records of 1000000 bytes", ""},
 		{"wrong password", "users", "dead", wrong, "", "kafka: "},
 		{"password file gone", "users", "dead", gone, "", "kafka: password: "},
@@ -70,6 +73,30 @@ func TestConnect(t *testing.T) {
 				t.Error("the error holds the password")
 			}
 		})
+	}
+}
+
+// Whoever mends what is forbidden should not have to come back for the rest.
+func TestConnectSaysAll(t *testing.T) {
+	k, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	if err := k.CreateTopic("dead", 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
+		t.Fatal(err)
+	}
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	c := &Config{Kafka: Kafka{Brokers: k.ListenAddrs(), Topics: []string{"users"}, DeadLetterTopic: "dead"}}
+	var out strings.Builder
+	err = Connect(t.Context(), c, &out)
+	if err == nil || !strings.HasPrefix(err.Error(), "kafka: topic dead: access denied: this user needs Write") {
+		t.Errorf("error %v, want the access that is missing", err)
+	}
+	for _, want := range []string{"warning: topic users: it is not there yet", "error: topic dead: it is compacted"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q does not say %q", out.String(), want)
+		}
 	}
 }
 

@@ -37,6 +37,10 @@ type Kafka struct {
 	GroupID          string    // each destination's group is GroupID.NAME
 	StartFrom        time.Time // for a partition without a commit; zero: from the earliest record
 	DeadLetterTopic  string
+	RetryTopic       string // what operators have done again comes back through it; empty: nothing does
+	ControlTopic     string // what operators say to all processes; empty: nothing
+	StateTopic       string // what was delivered; empty: it is not kept
+	StateTopicCreate bool
 	SessionTimeout   time.Duration
 	RebalanceTimeout time.Duration
 	TLS              TLS
@@ -74,11 +78,14 @@ type Delivery struct {
 	RateLimit     float64 // requests a second, of the whole deployment; 0: no limit
 	Timeout       time.Duration
 	WindowBytes   int
-	Deletes       string
+	Deletes       string         // "skip" or "anonymize"
+	Anonymize     map[string]any // like Mapping, for deletes
 	OnNull        usync.NullPolicy
 	OnUnavailable usync.UnavailablePolicy
 	PhoneRegion   string
 	AllowHTTP     bool
+	StateEpoch    string
+	StateUsers    int
 }
 
 // TapTalk is the chat.
@@ -137,7 +144,7 @@ type Log struct {
 // defaults returns the configuration that a file without any key would give.
 // It has every destination, so that one walk over its keys sees all of them.
 func defaults() *Config {
-	delivery := func(mapping map[string]any) Delivery {
+	delivery := func(mapping, anonymize map[string]any) Delivery {
 		return Delivery{
 			Mapping:       mapping,
 			Concurrency:   16,
@@ -145,8 +152,10 @@ func defaults() *Config {
 			Timeout:       10 * time.Second,
 			WindowBytes:   64 << 20,
 			Deletes:       "skip",
+			Anonymize:     anonymize,
 			OnNull:        usync.NullEmpty,
 			OnUnavailable: usync.UnavailableOmit,
+			StateUsers:    5_000_000,
 		}
 	}
 	return &Config{
@@ -160,8 +169,8 @@ func defaults() *Config {
 			UserID:                 "id",
 			UnavailablePlaceholder: "__debezium_unavailable_value",
 		},
-		TapTalk: &TapTalk{Delivery: delivery(taptalk.DefaultMapping)},
-		Haptik:  &Haptik{Delivery: delivery(haptik.DefaultMapping), FirstWrite: "put"},
+		TapTalk: &TapTalk{Delivery: delivery(taptalk.DefaultMapping, taptalk.DefaultAnonymize)},
+		Haptik:  &Haptik{Delivery: delivery(haptik.DefaultMapping, haptik.DefaultAnonymize), FirstWrite: "put"},
 		Retry: Retry{
 			InitialInterval: 200 * time.Millisecond,
 			Multiplier:      2,
@@ -255,15 +264,23 @@ func (c *Config) Validate() error {
 // Only leaves one destination in the configuration, for a process that is to
 // serve no other.
 func (c *Config) Only(name string) error {
-	switch {
-	case name == taptalkName && c.TapTalk != nil:
+	if err := c.has(name); err != nil {
+		return err
+	}
+	if name == taptalkName {
 		c.Haptik = nil
-	case name == haptikName && c.Haptik != nil:
+	} else {
 		c.TapTalk = nil
-	default:
-		return Problem{Key: "destinations." + name, Text: "is not in the configuration; add it, or name one that is"}
 	}
 	return nil
+}
+
+// has returns a Problem if there is no such destination.
+func (c *Config) has(name string) error {
+	if name == taptalkName && c.TapTalk != nil || name == haptikName && c.Haptik != nil {
+		return nil
+	}
+	return Problem{Key: "destinations." + name, Text: "is not in the configuration; add it, or name one that is"}
 }
 
 func join(problems []Problem) error {

@@ -67,6 +67,19 @@ func (c *Config) kafkaProblems() []Problem {
 			Text: "is one of kafka.topics; its records would be read as changes: name another topic",
 		})
 	}
+	if k.RetryTopic != "" && slices.Contains(append(slices.Clone(k.Topics), k.DeadLetterTopic), k.RetryTopic) {
+		ps = append(ps, Problem{
+			Key: "kafka.retry_topic", needs: []string{"kafka.topics", "kafka.dead_letter_topic"},
+			Text: "is one of kafka.topics, or kafka.dead_letter_topic; it must be a topic of its own: name another one",
+		})
+	}
+	if k.ControlTopic != "" && slices.Contains(append(slices.Clone(k.Topics), k.DeadLetterTopic, k.RetryTopic), k.ControlTopic) {
+		ps = append(ps, Problem{
+			Key: "kafka.control_topic", needs: []string{"kafka.topics", "kafka.dead_letter_topic", "kafka.retry_topic"},
+			Text: "is one of kafka.topics, kafka.dead_letter_topic or kafka.retry_topic; it must be a topic of its own: name another one",
+		})
+	}
+	ps = append(ps, c.stateProblems()...)
 	ps = append(ps, k.SASL.problems()...)
 	switch t := k.TLS; {
 	case t.CertFile != "" && t.KeyFile == "":
@@ -78,6 +91,32 @@ func (c *Config) kafkaProblems() []Problem {
 		if p, wrong := errors.AsType[Problem](err); wrong {
 			ps = append(ps, p)
 		}
+	}
+	return ps
+}
+
+// stateProblems checks what it takes to keep what was delivered.
+func (c *Config) stateProblems() []Problem {
+	const key = "kafka.state_topic"
+	k := &c.Kafka
+	switch {
+	case k.StateTopic == "" && k.StateTopicCreate:
+		return []Problem{{Key: "kafka.state_topic_create", needs: []string{key}, Text: "is given without kafka.state_topic; name the topic"}}
+	case k.StateTopic == "":
+		return nil
+	}
+	var ps []Problem
+	if slices.Contains(append(slices.Clone(k.Topics), k.DeadLetterTopic, k.RetryTopic, k.ControlTopic), k.StateTopic) {
+		ps = append(ps, Problem{
+			Key: key, needs: []string{"kafka.topics", "kafka.dead_letter_topic", "kafka.retry_topic", "kafka.control_topic"},
+			Text: "is another topic of this file as well; it must be a topic of its own: name another one",
+		})
+	}
+	if c.Privacy.HashKey == (usync.Secret{}) {
+		ps = append(ps, Problem{
+			Key: key, needs: []string{"privacy.hash_key", "privacy.hash_key_file"},
+			Text: "takes privacy.hash_key, for users are in it as keyed hashes that must be the same at each start; make one with: openssl rand -hex 32",
+		})
 	}
 	return ps
 }

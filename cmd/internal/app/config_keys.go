@@ -42,6 +42,13 @@ func (k *Kafka) keys() []key {
 		start,
 		textKey("kafka.dead_letter_topic", &k.DeadLetterTopic, "must exist and must not be compacted; it is never created").
 			require().must(func() error { return topicName(k.DeadLetterTopic) }),
+		textKey("kafka.retry_topic", &k.RetryTopic, "what dead-letters replay writes to; with the partitions of the source, not compacted; empty: none").
+			must(func() error { return topicName(k.RetryTopic) }),
+		textKey("kafka.control_topic", &k.ControlTopic, "what pause, resume, accept and accept-loss write to; one partition, compacted; empty: none").
+			must(func() error { return topicName(k.ControlTopic) }),
+		textKey("kafka.state_topic", &k.StateTopic, "what was delivered to whom; with the partitions of the source, compacted; empty: each start and each snapshot calls for every user").
+			must(func() error { return topicName(k.StateTopic) }),
+		boolKey("kafka.state_topic_create", &k.StateTopicCreate, "create the state topic if it is missing, and grow it with the source topics"),
 		durationKey("kafka.session_timeout", &k.SessionTimeout, "a silent process loses its partitions after this"),
 		durationKey("kafka.rebalance_timeout", &k.RebalanceTimeout, "how long a rebalance waits for calls in flight; above shutdown.drain_timeout"),
 		boolKey("kafka.tls.enabled", &k.TLS.Enabled, "TLS 1.2 or newer"),
@@ -107,37 +114,40 @@ func (d *Delivery) urlKey(prefix, doc string) key {
 
 func (d *Delivery) keys(prefix string) []key {
 	return []key{
-		d.mappingKey(prefix),
+		mappingKey(prefix+"mapping", &d.Mapping, "an expression for each field; what is given replaces the default, null drops the field"),
 		intKey(prefix+"concurrency", &d.Concurrency, 1, "calls in flight, of each process"),
 		numberKey(prefix+"rate_limit", &d.RateLimit, 0, "requests a second, of the whole deployment; 0: no limit"),
 		durationKey(prefix+"timeout", &d.Timeout, "of one call"),
 		bytesKey(prefix+"window_bytes", &d.WindowBytes, "heap for the changes that wait; 67108864 and 64MiB are the same"),
-		enumKey(prefix+"deletes", &d.Deletes, "what a deleted row causes", "skip"),
+		enumKey(prefix+"deletes", &d.Deletes, "what a deleted row causes", "skip", "anonymize"),
+		mappingKey(prefix+"anonymize", &d.Anonymize, "with deletes: anonymize, what replaces each field that is mapped: an expression over user_id and constants"),
 		enumKey(prefix+"on_null", &d.OnNull, "what is sent for a field without a value",
 			usync.NullEmpty, usync.NullNull, usync.NullOmit),
 		enumKey(prefix+"on_unavailable", &d.OnUnavailable, "what a column that the source did not send causes",
 			usync.UnavailableOmit, usync.UnavailableFail),
 		textKey(prefix+"phone_region", &d.PhoneRegion, "two letters such as ID, for numbers without a country code").
 			must(func() error { return checkRegion(d.PhoneRegion) }),
+		textKey(prefix+"state_epoch", &d.StateEpoch, "with kafka.state_topic: another value has every user sent again when it is next read"),
+		intKey(prefix+"state_users", &d.StateUsers, 1, "with kafka.state_topic: how many users each process remembers, at 50 to 100 bytes; the others cost a call"),
 		boolKey(prefix+"allow_http", &d.AllowHTTP, "allow an http base_url; for a loopback address it is always allowed"),
 	}
 }
 
 // mappingKey is read field by field: what the file has replaces the default, and
 // an empty expression drops the field.
-func (d *Delivery) mappingKey(prefix string) key {
+func mappingKey(path string, expressions *map[string]any, doc string) key {
 	return key{
-		path: prefix + "mapping",
-		doc:  "an expression for each field; what is given replaces the default, null drops the field",
+		path: path,
+		doc:  doc,
 		mapping: func(overrides map[string]any) {
 			// A copy: the defaults belong to the destination's package.
-			mapping := maps.Clone(d.Mapping)
+			mapping := maps.Clone(*expressions)
 			maps.Copy(mapping, overrides)
 			maps.DeleteFunc(mapping, func(_ string, expr any) bool { return expr == nil || expr == "" })
-			d.Mapping = mapping
+			*expressions = mapping
 		},
-		empty: func() bool { return len(d.Mapping) == 0 },
-		print: func() any { return d.Mapping },
+		empty: func() bool { return len(*expressions) == 0 },
+		print: func() any { return *expressions },
 	}
 }
 

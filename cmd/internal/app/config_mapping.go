@@ -17,13 +17,17 @@ func (t *TapTalk) mapping() (*usync.Mapping, error) { return t.compile(taptalk.F
 func (h *Haptik) mapping() (*usync.Mapping, error) { return h.compile(haptik.Fields) }
 
 func (d *Delivery) compile(fields []usync.Field) (*usync.Mapping, error) {
-	return usync.NewMapping(usync.MappingConfig{
+	c := usync.MappingConfig{
 		Fields:        fields,
 		Expressions:   d.Mapping,
 		OnNull:        d.OnNull,
 		OnUnavailable: d.OnUnavailable,
 		PhoneRegion:   d.PhoneRegion,
-	})
+	}
+	if d.Deletes == "anonymize" {
+		c.Anonymize = d.Anonymize
+	}
+	return usync.NewMapping(c)
 }
 
 // decoder returns what reads the records for a mapping that uses columns.
@@ -79,14 +83,18 @@ func fieldProblems(err error, section string, fields []usync.Field) []Problem {
 	ps := named(err)
 	for i := range ps {
 		p := &ps[i]
+		mapping := ".mapping."
+		if rest, ok := strings.CutPrefix(p.Key, "anonymize."); ok {
+			p.Key, mapping = rest, ".anonymize."
+		}
 		name, _, _ := strings.Cut(p.Key, ".")
 		switch {
 		case slices.Contains([]string{"on_null", "on_unavailable", "phone_region"}, name):
 			p.Key = section + "." + name
 		case slices.ContainsFunc(fields, func(f usync.Field) bool { return f.Name == name }):
-			p.Key = section + ".mapping." + p.Key
+			p.Key = section + mapping + p.Key
 		default:
-			p.Key = section + ".mapping." + p.Key
+			p.Key = section + mapping + p.Key
 			p.Text += "; use one of " + strings.Join(names, ", ")
 		}
 	}

@@ -20,7 +20,7 @@ var keyProblems = []problemTest{
 	{
 		"unknown key",
 		[]string{"mechanism: \"\"", "mechanism: \"\"\n  sasl2: x"},
-		[]string{`11: kafka.sasl2: unknown key; remove it, or use one of brokers, topics, group_id, start_from, dead_letter_topic, session_timeout, rebalance_timeout, tls, sasl`},
+		[]string{`11: kafka.sasl2: unknown key; remove it, or use one of brokers, topics, group_id, start_from, dead_letter_topic, retry_topic, control_topic, state_topic, state_topic_create, session_timeout, rebalance_timeout, tls, sasl`},
 	},
 	{
 		"unknown section",
@@ -39,11 +39,8 @@ var keyProblems = []problemTest{
 	},
 	{
 		"keys of a later release",
-		[]string{"  rebalance_timeout: 60s", "  state_topic: s", "timeout: 10s", "deletes: anonymize"},
-		[]string{
-			`6: kafka.state_topic: unknown key; remove it, or use one of brokers, topics, group_id, start_from, dead_letter_topic, session_timeout, rebalance_timeout, tls, sasl`,
-			`18: destinations.taptalk.deletes: must be one of skip`,
-		},
+		[]string{"timeout: 10s", "deletes: remove"},
+		[]string{`18: destinations.taptalk.deletes: must be one of skip, anonymize`},
 	},
 	{
 		"duplicate key",
@@ -197,6 +194,29 @@ var keyProblems = []problemTest{
 		"dead letters are read back",
 		[]string{"dead_letter_topic: app.dead", "dead_letter_topic: app.public.users"},
 		[]string{`4: kafka.dead_letter_topic: is one of kafka.topics; its records would be read as changes: name another topic`},
+	},
+	{
+		"what is retried is read as a dead letter",
+		[]string{"dead_letter_topic: app.dead", "dead_letter_topic: app.dead\n  retry_topic: app.dead"},
+		[]string{`5: kafka.retry_topic: is one of kafka.topics, or kafka.dead_letter_topic; it must be a topic of its own: name another one`},
+	},
+	{
+		"what operators say is read as a change",
+		[]string{"dead_letter_topic: app.dead", "dead_letter_topic: app.dead\n  control_topic: app.public.users"},
+		[]string{`5: kafka.control_topic: is one of kafka.topics, kafka.dead_letter_topic or kafka.retry_topic; it must be a topic of its own: name another one`},
+	},
+	{
+		"what was delivered is read as a change, and by nobody again",
+		[]string{"dead_letter_topic: app.dead", "dead_letter_topic: app.dead\n  state_topic: app.public.users"},
+		[]string{
+			`5: kafka.state_topic: is another topic of this file as well; it must be a topic of its own: name another one`,
+			`5: kafka.state_topic: takes privacy.hash_key, for users are in it as keyed hashes that must be the same at each start; make one with: openssl rand -hex 32`,
+		},
+	},
+	{
+		"nothing to create",
+		[]string{"dead_letter_topic: app.dead", "dead_letter_topic: app.dead\n  state_topic_create: true"},
+		[]string{`5: kafka.state_topic_create: is given without kafka.state_topic; name the topic`},
 	},
 }
 

@@ -132,7 +132,7 @@ func TestComments(t *testing.T) {
 
 func TestOnly(t *testing.T) {
 	c, _ := load(t, good(t))
-	if err := c.Only("slack"); err == nil {
+	if err := c.Only("crm"); err == nil {
 		t.Error("a destination that is not configured was accepted")
 	}
 	if err := c.Only("haptik"); err != nil || c.TapTalk != nil || c.Haptik == nil {

@@ -27,8 +27,46 @@ func (k Kafka) client(id string, dial func(ctx context.Context, network, address
 		Dial:     dial,
 		TLS:      tls,
 		SASL:     sasl,
-		Topics:   append(slices.Clone(k.Topics), k.DeadLetterTopic),
+		Topics:   k.everyTopic(),
 	})
+}
+
+// fetched lists the topics of which the workers' groups have offsets.
+func (k Kafka) fetched() []string {
+	all := slices.Clone(k.Topics)
+	if k.RetryTopic != "" {
+		all = append(all, k.RetryTopic)
+	}
+	return all
+}
+
+// everyTopic lists the topics that are configured.
+func (k Kafka) everyTopic() []string {
+	all := append(k.fetched(), k.DeadLetterTopic)
+	if k.ControlTopic != "" {
+		all = append(all, k.ControlTopic)
+	}
+	if k.StateTopic != "" {
+		all = append(all, k.StateTopic)
+	}
+	return all
+}
+
+// own returns the key that names topic, if it is not one of the source's: these
+// topics must be right before anything starts.
+func (k Kafka) own(topic string) (key string, ok bool) {
+	switch {
+	case slices.Contains(k.Topics, topic):
+		return "", false
+	case topic == k.DeadLetterTopic:
+		return "kafka.dead_letter_topic", true
+	case topic == k.ControlTopic:
+		return "kafka.control_topic", true
+	case topic == k.StateTopic:
+		return "kafka.state_topic", true
+	default:
+		return "kafka.retry_topic", true
+	}
 }
 
 // read returns the credentials, or nothing without a mechanism.

@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
+
+	usync "usersync/sync"
 )
 
 // newLogger writes lines of level and above to w, as "text" or else as JSON.
@@ -27,20 +30,46 @@ func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 // that holds it can show the key.
 type UserHash func(user string) string
 
-// newUserHash uses key, so that an operator can find a user again:
+// userKey stands for a user where one of many is to be found: the first half of the HMAC
+// of which a UserHash shows the first digits.
+type userKey [sha256.Size / 2]byte
+
+// String is what logs have.
+func (k userKey) String() string { return hex.EncodeToString(k[:6]) }
+
+// newUserKeys uses key, so that an operator can find a user again:
 //
 //	printf %s ID | openssl dgst -sha256 -hmac KEY
 //
-// Without a key it makes one up: then the hashes are good for this start only.
-func newUserHash(key string) UserHash {
+// Without a key it makes one up: then the keys are good for this start only. The
+// function may be called from several goroutines.
+func newUserKeys(key string) func(user string) userKey {
 	k := []byte(key)
 	if len(k) == 0 {
 		k = make([]byte, sha256.Size)
 		_, _ = rand.Read(k) // never fails
 	}
-	return func(user string) string {
+	return func(user string) userKey {
 		mac := hmac.New(sha256.New, k)
 		mac.Write([]byte(user))
-		return hex.EncodeToString(mac.Sum(nil))[:12]
+		return userKey(mac.Sum(nil)[:sha256.Size/2])
 	}
+}
+
+// newUserHash returns the hash that uses key, or a key of its own if that is empty.
+func newUserHash(key string) UserHash {
+	keys := newUserKeys(key)
+	return func(user string) string { return keys(user).String() }
+}
+
+// key returns the key of the hash, empty if there is none.
+func (p Privacy) key() (string, error) {
+	if p.HashKey == (usync.Secret{}) {
+		return "", nil
+	}
+	key, err := p.HashKey.Read()
+	if err != nil {
+		return "", fmt.Errorf("privacy.hash_key: %w", err)
+	}
+	return key, nil
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	"usersync/consumer/event"
-	usync "usersync/sync"
 )
 
 // Map is a dry run: it reads records from r, one a line, and prints to w the
@@ -96,14 +95,15 @@ func (m *mapper) deliver(ctx context.Context, t target, record *event.Record, pr
 	case e.Skip != "":
 		fmt.Fprintf(m.out, "%sskipped: %s\n", prefix, e.Skip)
 		return nil
-	case e.Change.Op == usync.Delete:
-		fmt.Fprintf(m.out, "%sskipped: delete\n", prefix)
-		return nil
 	}
 	m.suspect(&e.Change)
 	payload, omissions, err := t.mapping.Payload(&e.Change)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case payload.Body == nil:
+		fmt.Fprintf(m.out, "%sskipped: delete\n", prefix)
+		return nil
 	}
 	m.requests.sent = m.requests.sent[:0]
 	// It fails, since nothing is sent. What counts is what the recorder saw.

@@ -89,16 +89,14 @@ type worker struct {
 // newWorker makes everything and connects to nothing.
 func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worker, error) {
 	version, revision := Build()
-	w := &worker{config: c, log: log, admin: &admin{metrics: newRegistry(), log: log}}
+	build := program()
+	w := &worker{config: c, log: log, admin: &admin{metrics: newRegistry(), status: newStatusPage(version), log: log}}
 	if w.listen = n.listen; w.listen == nil {
 		w.listen = w.admin.listen
 	}
-	key := ""
-	if c.Privacy.HashKey != (usync.Secret{}) {
-		var err error
-		if key, err = c.Privacy.HashKey.Read(); err != nil {
-			return nil, fmt.Errorf("privacy.hash_key: %w", err)
-		}
+	key, err := c.Privacy.key()
+	if err != nil {
+		return nil, err
 	}
 	hash := newUserHash(key)
 	tell := tracer(traces, hash, log)
@@ -126,6 +124,7 @@ func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worke
 		w.clients = append(w.clients, client)
 		w.closers = append(w.closers, client.Close)
 		p := consumer.NewPipeline(c.pipeline(t, consumer.Config{
+			State:    c.state(t, key, build),
 			Version:  version,
 			Client:   client,
 			Metrics:  m.For(t.name),
@@ -136,8 +135,21 @@ func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worke
 		w.pipelines = append(w.pipelines, p)
 		w.admin.live = append(w.admin.live, p.Alive)
 		w.admin.ready = append(w.admin.ready, p.Ready)
+		w.admin.status.lanes = append(w.admin.status.lanes, statusLane{
+			name: t.name, group: c.Kafka.group(t.name), rateLimit: t.RateLimit, budget: c.DeadLetters.Budget,
+			remembers: c.Kafka.StateTopic != "", alive: p.Alive, ready: p.Ready, member: p.Member, failures: m.For(t.name).Failures,
+		})
 	}
 	return w, nil
+}
+
+// state says how it is kept what was delivered to t; key is that of the hashes, program
+// what stands for this one.
+func (c *Config) state(t target, key, program string) consumer.StateConfig {
+	return consumer.StateConfig{
+		Topic: c.Kafka.StateTopic, Create: c.Kafka.StateTopicCreate, Key: []byte(key),
+		BaseURL: t.BaseURL, Epoch: t.StateEpoch, Program: program, Users: t.StateUsers,
+	}
 }
 
 // pipeline fills in what c says of the pipeline to t, and logs what it will do.
@@ -147,11 +159,14 @@ func (c *Config) pipeline(t target, p consumer.Config) consumer.Config {
 	p.Topics = c.Kafka.Topics
 	p.StartFrom = c.Kafka.StartFrom
 	p.DeadLetterTopic = c.Kafka.DeadLetterTopic
+	p.ControlTopic = c.Kafka.ControlTopic
+	p.RetryTopic = c.Kafka.RetryTopic
 	p.SessionTimeout = c.Kafka.SessionTimeout
 	p.RebalanceTimeout = c.Kafka.RebalanceTimeout
 	p.DrainTimeout = c.Shutdown.DrainTimeout
 	p.RateLimit = t.RateLimit
 	p.Window = t.WindowBytes
+	p.Sends = t.sends(c.Events, p.Version)
 	p.Decoder = t.decoder
 	p.Target = t.destination
 	p.Lane = usync.LaneConfig{
@@ -169,7 +184,7 @@ func (c *Config) pipeline(t target, p consumer.Config) consumer.Config {
 		Release: usync.Release{Budget: c.DeadLetters.Budget, Settle: c.DeadLetters.Settle},
 	}
 	p.Log.Info("pipeline", "group", p.Group, "topics", p.Topics, "start_from", printStart(p.StartFrom),
-		"dead_letter_topic", p.DeadLetterTopic, "host", host(t.BaseURL),
+		"dead_letter_topic", p.DeadLetterTopic, "state_topic", p.State.Topic, "host", host(t.BaseURL),
 		"rate_limit", t.RateLimit, "concurrency", t.Concurrency, "timeout", short(t.Timeout))
 	return p
 }
@@ -218,8 +233,8 @@ func (w *worker) ask(ctx context.Context) error {
 		return err
 	}
 	for _, f := range findings {
-		if f.Severity == consumer.Error && f.Topic == k.DeadLetterTopic {
-			return fmt.Errorf("kafka.dead_letter_topic: topic %s: %s", f.Topic, f.Text)
+		if key, own := k.own(f.Topic); own && f.Severity == consumer.Error {
+			return fmt.Errorf("%s: topic %s: %s", key, f.Topic, f.Text)
 		}
 		w.log.Warn("topic", "topic", f.Topic, "code", f.Code, "finding", f.Text)
 	}

@@ -198,11 +198,7 @@ func TestRunWaitsForTopics(t *testing.T) {
 // What would make every later step fail ends the start, within 15 seconds, in
 // words, and before anything was joined.
 func TestRunCannotStart(t *testing.T) {
-	tests := []struct {
-		name string
-		edit func(*bubble, *Config)
-		want string
-	}{
+	cannotStart(t, []badStart{
 		{
 			"no dead-letter topic", func(_ *bubble, c *Config) { c.Kafka.DeadLetterTopic = "deda" },
 			"kafka.dead_letter_topic: topic deda: it does not exist",
@@ -226,7 +222,82 @@ func TestRunCannotStart(t *testing.T) {
 		{"port is taken", func(_ *bubble, c *Config) { c.HTTP.Listen = "localhost:8001" }, "8001"},
 		{"key file is gone", func(_ *bubble, c *Config) { c.TapTalk.ServerKeySecret.File += "2" }, "taptalk: server_key_secret: "},
 		{"hash key file is gone", func(_ *bubble, c *Config) { c.Privacy.HashKey.File = "/nowhere" }, "privacy.hash_key: "},
-	}
+	})
+}
+
+// The topics that a deployment may have besides must be as they have to be as well.
+func TestRunCannotStartWith(t *testing.T) {
+	cannotStart(t, []badStart{
+		{
+			"no control topic", func(_ *bubble, c *Config) { c.Kafka.ControlTopic = "contorl" },
+			"kafka.control_topic: topic contorl: it does not exist, or this user may not see it; create it with usersync topics --create, or kafka-topics.sh ",
+		},
+		{
+			"a control topic that forgets", func(b *bubble, c *Config) {
+				c.Kafka.ControlTopic = "control"
+				if err := b.kafka.CreateTopic("control", 1, map[string]string{"cleanup.policy": "delete"}); err != nil {
+					b.t.Fatal(err)
+				}
+			},
+			"kafka.control_topic: topic control: its cleanup.policy is delete, so that a pause would be forgotten with time; kafka-configs.sh ",
+		},
+		{
+			"no state topic", func(_ *bubble, c *Config) { c.Kafka.StateTopic = "stato" },
+			"kafka.state_topic: topic stato: it does not exist, or this user may not see it; create it with usersync topics --create, or kafka-topics.sh --bootstrap-server localhost:9092 --create --topic stato --partitions 2 --config cleanup.policy=compact, or set kafka.state_topic_create",
+		},
+		{
+			"a state topic with other partitions", func(b *bubble, c *Config) {
+				c.Kafka.StateTopic, c.Kafka.StateTopicCreate = "wide", true
+				if err := b.kafka.CreateTopic("wide", 3, map[string]string{"cleanup.policy": "compact"}); err != nil {
+					b.t.Fatal(err)
+				}
+			},
+			"kafka.state_topic: topic wide: it has 3 partitions and the source topics have 2; name another topic",
+		},
+		{
+			"a state topic that is too small", func(_ *bubble, c *Config) { c.Kafka.StateTopic = "compacted" },
+			"kafka.state_topic: topic compacted: it has 1 partitions and the source topics have 2; grow it with kafka-topics.sh --bootstrap-server localhost:9092 --alter --topic compacted --partitions 2, or set kafka.state_topic_create",
+		},
+		{
+			"a state topic that forgets", func(b *bubble, c *Config) {
+				c.Kafka.StateTopic = "both"
+				if err := b.kafka.CreateTopic("both", 2, map[string]string{"cleanup.policy": "compact,delete"}); err != nil {
+					b.t.Fatal(err)
+				}
+			},
+			`kafka.state_topic: topic both: its cleanup.policy is "compact,delete": entries of users who do not change would be deleted`,
+		},
+		{
+			"source topics that a state topic cannot fit", func(_ *bubble, c *Config) {
+				c.Kafka.Topics, c.Kafka.StateTopic = append(c.Kafka.Topics, "compacted"), "state"
+			},
+			"kafka.state_topic: topic state: the source topics have different numbers of partitions, 2 and 1, so no worker would own all that one partition of it is about; grow the smaller ones",
+		},
+		{
+			"no retry topic", func(_ *bubble, c *Config) { c.Kafka.RetryTopic = "retyr" },
+			"kafka.retry_topic: topic retyr: it does not exist, or this user may not see it; create it with usersync topics --create, or kafka-topics.sh ",
+		},
+		{
+			"a retry topic with other partitions", func(b *bubble, c *Config) {
+				c.Kafka.RetryTopic = "small"
+				if err := b.kafka.CreateTopic("small", 1, nil); err != nil {
+					b.t.Fatal(err)
+				}
+			},
+			"kafka.retry_topic: topic small: it has 1 partitions and the source topics 2",
+		},
+	})
+}
+
+// badStart is what keeps a process from starting, and what it has to say.
+type badStart struct {
+	name string
+	edit func(*bubble, *Config)
+	want string
+}
+
+func cannotStart(t *testing.T, tests []badStart) {
+	t.Helper()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bubble) {

@@ -1,6 +1,9 @@
 package app
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +22,16 @@ type target struct {
 	decoder     *event.Decoder
 	mapping     *usync.Mapping
 	destination usync.Destination
+}
+
+// sends stands for all that decides what t is sent for a record, and where to. The
+// version is a part of it, since another may clean a value in another way.
+func (t target) sends(e Events, version string) string {
+	what, _ := json.Marshal([]any{ // texts, and maps of texts: it never fails
+		version, e, t.BaseURL, t.Mapping, t.Deletes, t.Anonymize, t.OnNull, t.OnUnavailable, t.PhoneRegion,
+	})
+	sum := sha256.Sum256(what)
+	return hex.EncodeToString(sum[:8])
 }
 
 // group returns the consumer group of a destination.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Dir returns the cache directory and creates it if needed: $USERSYNC_CACHE, or
@@ -22,4 +23,49 @@ func Dir() (string, error) {
 		return "", fmt.Errorf("cache directory: %w", err)
 	}
 	return dir, nil
+}
+
+// Fill returns the directory key of the cache. The first call on a machine has fill make
+// it; calls at the same time, from other processes too, wait for that one. fill makes the
+// directory dir, and what it leaves beside that is removed.
+func Fill(key string, fill func(dir string) error) (string, error) {
+	root, err := Dir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, key)
+	unlock, err := lock(dir + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	tmp, err := os.MkdirTemp(root, key+"-partial-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp) // nothing that counts is left there after the rename
+	filled := filepath.Join(tmp, "filled")
+	if err := fill(filled); err != nil {
+		return "", err
+	}
+	// A directory under its final name is complete, whatever ended the process that
+	// made it.
+	return dir, os.Rename(filled, dir)
+}
+
+// lock takes an exclusive lock on path, which the kernel releases should the
+// process die.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
 }
