@@ -2,8 +2,12 @@ package app
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
+	"sync"
 )
 
 // Build returns the version and the revision that the go command stamped into the
@@ -26,29 +30,34 @@ func Build() (version, revision string) {
 }
 
 // program stands for all that decides what this program does with the same row and
-// configuration: its own source, the modules, Go itself, and how these were built and run.
-// A version says too little, for it stays the same when another Go builds the same commit.
-// Of what is not known it is another one in each process.
-func program() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || !exact(info) {
-		return rand.Text()
-	}
-	return info.String() + os.Getenv("GODEBUG")
-}
-
-// exact reports whether a build tells all of its sources: a commit without changes, or a
-// module with its sum, and the sums of all others.
-func exact(info *debug.BuildInfo) bool {
-	known := info.Main.Sum != ""
-	for _, s := range info.Settings {
-		known = known || s.Key == "vcs.modified" && s.Value == "false"
-	}
-	for _, m := range info.Deps {
-		if m.Replace != nil {
-			m = m.Replace
+// configuration: its bytes, and what the environment tells Go's runtime. Its version says
+// less: another Go builds other bytes of the same commit, and a file that git ignores, or
+// an overlay, is in the bytes and in no commit. A program that cannot be read is another
+// one in each process.
+var program = sync.OnceValue(func() string {
+	sum, err := fileSum("/proc/self/exe") // the file that runs, also when another has its name by now
+	if err != nil {
+		var path string
+		if path, err = os.Executable(); err == nil {
+			sum, err = fileSum(path)
 		}
-		known = known && m.Sum != ""
 	}
-	return known
+	if err != nil {
+		sum = rand.Text()
+	}
+	return sum + " " + os.Getenv("GODEBUG")
+})
+
+// fileSum returns the SHA-256 of a file, in hex.
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path) //nolint:gosec // it is the program's own file
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }

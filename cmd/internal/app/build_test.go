@@ -1,37 +1,35 @@
 package app
 
 import (
-	"runtime/debug"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// TestExact: a build is told from others by what the go command says of it only if that is
-// all there is in it.
-func TestExact(t *testing.T) {
-	sum := func(m debug.Module) *debug.Module {
-		m.Sum = "h1:"
-		return &m
+// TestProgram: a program is told from others by its bytes, and one that cannot be read is
+// nobody's.
+func TestProgram(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	commit := func(modified string, deps ...*debug.Module) debug.BuildInfo {
-		return debug.BuildInfo{Deps: deps, Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "1"}, {Key: "vcs.modified", Value: modified}}}
+	sum, err := fileSum(path)
+	if err != nil || !strings.HasPrefix(program(), sum+" ") || program() != program() {
+		t.Errorf("the program is %q; the sum of its file %q, %v", program(), sum, err)
 	}
-	for name, test := range map[string]struct {
-		info debug.BuildInfo
-		want bool
-	}{
-		"a commit":                {commit("false", sum(debug.Module{})), true},
-		"a commit with changes":   {commit("true", sum(debug.Module{})), false},
-		"no commit":               {debug.BuildInfo{Deps: []*debug.Module{sum(debug.Module{})}}, false},
-		"a module":                {debug.BuildInfo{Main: *sum(debug.Module{}), Deps: []*debug.Module{sum(debug.Module{})}}, true},
-		"a module without a sum":  {commit("false", sum(debug.Module{}), &debug.Module{}), false},
-		"one replaced by files":   {commit("false", sum(debug.Module{Replace: &debug.Module{Path: "../x"}})), false},
-		"one replaced by another": {commit("false", &debug.Module{Replace: sum(debug.Module{})}), true},
-	} {
-		if got := exact(&test.info); got != test.want {
-			t.Errorf("%s: %v", name, got)
-		}
+	bytes, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if program() == program() {
-		t.Error("a test is built of files that no commit has, and is the same program in two processes")
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, append(bytes, 0), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := fileSum(other); err != nil || s == sum {
+		t.Errorf("with one byte more it is %q, %v", s, err)
+	}
+	if s, err := fileSum(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Errorf("a file that is not there is %q", s)
 	}
 }

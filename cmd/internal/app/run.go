@@ -89,7 +89,6 @@ type worker struct {
 // newWorker makes everything and connects to nothing.
 func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worker, error) {
 	version, revision := Build()
-	build := program()
 	w := &worker{config: c, log: log, admin: &admin{metrics: newRegistry(), status: newStatusPage(version), log: log}}
 	if w.listen = n.listen; w.listen == nil {
 		w.listen = w.admin.listen
@@ -124,7 +123,7 @@ func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worke
 		w.clients = append(w.clients, client)
 		w.closers = append(w.closers, client.Close)
 		p := consumer.NewPipeline(c.pipeline(t, consumer.Config{
-			State:    c.state(t, key, build),
+			State:    c.state(t, key, program()),
 			Version:  version,
 			Client:   client,
 			Metrics:  m.For(t.name),
@@ -166,7 +165,7 @@ func (c *Config) pipeline(t target, p consumer.Config) consumer.Config {
 	p.DrainTimeout = c.Shutdown.DrainTimeout
 	p.RateLimit = t.RateLimit
 	p.Window = t.WindowBytes
-	p.Sends = t.sends(c.Events, p.Version)
+	p.Sends = t.sends(c.Events, p.State.Program)
 	p.Decoder = t.decoder
 	p.Target = t.destination
 	p.Lane = usync.LaneConfig{

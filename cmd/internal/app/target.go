@@ -25,10 +25,10 @@ type target struct {
 }
 
 // sends stands for all that decides what t is sent for a record, and where to. The
-// version is a part of it, since another may clean a value in another way.
-func (t target) sends(e Events, version string) string {
+// program is a part of it, since another may clean a value in another way.
+func (t target) sends(e Events, program string) string {
 	what, _ := json.Marshal([]any{ // texts, and maps of texts: it never fails
-		version, e, t.BaseURL, t.Mapping, t.Deletes, t.Anonymize, t.OnNull, t.OnUnavailable, t.PhoneRegion,
+		program, e, t.BaseURL, t.Mapping, t.Deletes, t.Anonymize, t.OnNull, t.OnUnavailable, t.PhoneRegion,
 	})
 	sum := sha256.Sum256(what)
 	return hex.EncodeToString(sum[:8])
