@@ -23,7 +23,7 @@ var figures = flag.Bool("figures", false, "run TestOutageFigures as long as docs
 // outage costs is one call for each user that it touched; calls begin again slowly; and
 // Haptik has not noticed.
 func TestOutageFigures(t *testing.T) {
-	o := outage{length: time.Duration(full(3, 1)) * time.Minute, users: full(2_000, 500)}
+	o := outage{length: time.Duration(full(180, 20)) * time.Second, users: full(2_000, 300)}
 	if *figures {
 		o = outage{length: 30 * time.Minute, users: 20_000}
 	}
@@ -65,7 +65,7 @@ func (o *outage) run() {
 	w := o.start(func(c *Config) { c.RateLimit = o.rate })
 	o.rename(numbers(1, o.users)...) // everybody is known before anything happens
 	o.settles(settled)
-	o.change(time.Minute)
+	o.change(min(time.Minute, o.length))
 
 	began := time.Now()
 	o.tap.SetRules(vendortest.Rule{Latency: latency}, vendortest.Rule{Name: "down", Status: 503, For: o.length})
