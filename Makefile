@@ -25,7 +25,7 @@ KUBE := $(addprefix $(KUBE_TOOLS)/,etcd kube-apiserver kube-controller-manager k
 # limit itself as a failure (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 20000x
 
-.PHONY: build dist image sbom image-test test race chaos red e2e bench bench-test benchstat scale figures browser-e2e watch-e2e soak pipeline chart-test chart-e2e chart-e2e-cached fuzz fmt lint vulncheck ci
+.PHONY: build dist image sbom image-test test race race-first race-second chaos red e2e parts-e2e cdc-e2e bench bench-test benchstat scale figures browser-e2e watch-e2e soak pipeline chart-test chart-e2e chart-e2e-cached fuzz fmt lint vulncheck ci
 
 # Build the binaries into bin/.
 build:
@@ -96,9 +96,14 @@ red:
 # its image, its pages and its alerts, has targets of its own.
 # Without the race detector: the chaos, which would have little time left for faults, and
 # beside it the snapshots of a large table.
-e2e:
-	USERSYNC_E2E=require go test $(RACE) -count=1 -p 1 -timeout 20m $$(go list ./e2e/... | grep -Ev '/e2e/(arch|bench|browser|chaos|chart|delivered|image|kubernetes|ledger|prometheus|watch)$$')
+e2e: parts-e2e cdc-e2e
+parts-e2e:
+	USERSYNC_E2E=require go test $(RACE) -count=1 -p 1 -timeout 20m $$(go list ./e2e/... | grep -Ev '/e2e/(arch|bench|browser|cdc|chaos|chart|delivered|image|kubernetes|ledger|prometheus|watch)$$')
 	USERSYNC_E2E=require go test -count=1 -timeout 20m ./e2e/chaos ./e2e/delivered
+
+# Compare what databases do, by way of seven connectors, with what both vendors hold.
+cdc-e2e:
+	USERSYNC_E2E=require go test $(RACE) -count=1 -timeout 20m ./e2e/cdc
 
 # Look at the status page in a real browser.
 browser-e2e:
