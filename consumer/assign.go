@@ -35,8 +35,7 @@ func (g *generation) tryTake(ctx context.Context) error {
 	}
 	now := time.Now()
 	g.parts, g.byName = nil, map[TopicPartition]*owned{}
-	var begin []*owned   // those without a commit
-	var retries []*owned // they come last, and get what the others leave of the window
+	var begin []*owned // those without a commit
 	for topic, assigned := range g.gen.Assignments {
 		for _, a := range assigned {
 			p := &owned{TopicPartition: TopicPartition{topic, a.ID}, retry: topic == g.RetryTopic, sends: g.Sends}
@@ -52,15 +51,10 @@ func (g *generation) tryTake(ctx context.Context) error {
 				p.added = !p.retry && addedLater(p.TopicPartition, committed)
 				begin = append(begin, p)
 			}
-			if p.retry {
-				retries = append(retries, p)
-			} else {
-				g.parts = append(g.parts, p)
-			}
+			g.parts = append(g.parts, p)
 			g.byName[p.TopicPartition] = p
 		}
 	}
-	g.parts = append(g.parts, retries...)
 	for _, p := range g.parts {
 		if !p.retry {
 			p.mate = g.byName[TopicPartition{g.RetryTopic, p.Partition}]

@@ -42,11 +42,11 @@ func (b *Budget) acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// halfFree reports whether half of it, or more, is free.
-func (b *Budget) halfFree() bool {
+// anyFree reports whether anything of it is free.
+func (b *Budget) anyFree() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return 2*b.free >= b.size
+	return b.free > 0
 }
 
 // release gives n bytes back. A negative n takes more without waiting, for a

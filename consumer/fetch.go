@@ -20,12 +20,6 @@ const (
 	// end a response before the first open one.
 	readCommitted   = 1
 	readUncommitted = 0
-
-	// shortWait is how long a poll waits right after a resume, see fetcher.lead.
-	shortWait = 10 * time.Millisecond
-
-	// lookForRoom is how often it is looked whether there is room for what can wait.
-	lookForRoom = 100 * time.Millisecond
 )
 
 // fetchConfig sets the limits of a fetcher.
@@ -34,9 +28,7 @@ type fetchConfig struct {
 	MaxBytes int           // per request; a single larger batch still comes whole
 	Timeout  time.Duration // per request, above MaxWait; the end of a half-open connection
 	Budget   *Budget
-	// Spare is a topic that is only read while half of the budget is free. Its records may
-	// wait for what is read of the others, and must leave room for that.
-	Spare string
+	Spare    *Budget // of the partitions that are spare; nil: none ever is
 	// OnError is told of every failed request, from any goroutine. op is one of
 	// "metadata", "fetch" and "list_offsets".
 	OnError func(op string, err error)
@@ -87,7 +79,8 @@ type partition struct {
 	leader   int // broker ID; -1: to be settled
 	settling bool
 	unread   bool
-	held     int64 // bytes of the budget that the unread batch takes
+	held     int64 // bytes of its budget that the unread batch takes
+	spare    bool  // its records may wait, see fetcher.setSpare
 	halted   bool
 	suspect  bool      // fetched alone: its bytes may be what failed a response
 	retryAt  time.Time // not before
@@ -105,6 +98,7 @@ type partition struct {
 type start struct {
 	offset int64
 	last   mark
+	spare  bool // at first: see fetcher.setSpare
 }
 
 // watermarks are the last numbers that the reader was told.
@@ -126,7 +120,7 @@ func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]start
 		displaced: make(chan struct{}, 1),
 	}
 	for tp, s := range starts {
-		p := &partition{TopicPartition: tp, leader: -1, next: s.offset, last: s.last, reported: watermarks{-1, -1, -1}}
+		p := &partition{TopicPartition: tp, leader: -1, next: s.offset, last: s.last, spare: s.spare, reported: watermarks{-1, -1, -1}}
 		f.partitions = append(f.partitions, p)
 		f.byName[tp] = p
 	}
@@ -145,8 +139,7 @@ func (f *fetcher) run(ctx context.Context, out chan<- fetched) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.partitions {
-		f.cfg.Budget.release(p.held)
-		p.held = 0
+		f.giveBack(p)
 	}
 	return ctx.Err()
 }
@@ -161,8 +154,7 @@ func (f *fetcher) resume(tp TopicPartition) {
 		return
 	}
 	p.unread = false
-	f.cfg.Budget.release(p.held)
-	p.held = 0
+	f.giveBack(p)
 	f.wake(p.leader)
 }
 
@@ -180,109 +172,13 @@ func signal(c chan struct{}) {
 	}
 }
 
-// lead fetches from one broker until ctx ends.
-//
-// While a batch is unread, its partition is left out of the request, and would
-// miss out on a long poll's whole wait when it comes back a moment later. So the
-// wait starts short after each resume, and grows while the reader stays away.
-func (f *fetcher) lead(ctx context.Context, l *leader, out chan<- fetched) {
-	patience := shortWait
-	for ctx.Err() == nil {
-		select {
-		case <-l.wake:
-			patience = shortWait
-		default:
-		}
-		r := f.ready(l)
-		if len(r.partitions) == 0 {
-			f.idle(ctx, l, r.retryIn)
-			continue
-		}
-		wait := f.cfg.MaxWait
-		switch {
-		case r.partitions[0].suspect:
-			wait = 0 // the others must not wait for it
-		case r.unread:
-			wait = min(patience, f.cfg.MaxWait)
-			patience = min(2*patience, f.cfg.MaxWait)
-		}
-		f.fetch(ctx, r.partitions, wait, out)
+// fetch makes one request for what is ready and hands on what comes back.
+func (f *fetcher) fetch(ctx context.Context, r readiness, wait time.Duration, out chan<- fetched) {
+	parts, room := r.partitions, int64(0)
+	if r.needed {
+		room = int64(f.cfg.MaxBytes)
 	}
-}
-
-// idle waits until a partition of l may be ready.
-func (f *fetcher) idle(ctx context.Context, l *leader, retryIn time.Duration) {
-	var retry <-chan time.Time
-	if retryIn > 0 {
-		t := time.NewTimer(retryIn)
-		defer t.Stop()
-		retry = t.C
-	}
-	select {
-	case <-l.wake:
-		signal(l.wake) // lead looks at it as well
-	case <-retry:
-	case <-ctx.Done():
-	}
-}
-
-// readiness is what a leader can fetch now.
-type readiness struct {
-	partitions []*partition
-	unread     bool          // others are with their reader
-	retryIn    time.Duration // when the first of those that back off is due; 0: none
-}
-
-// again notes that a partition may be ready in so long.
-func (r *readiness) again(in time.Duration) {
-	if r.retryIn == 0 || in < r.retryIn {
-		r.retryIn = in
-	}
-}
-
-// ready picks the partitions of l's next request. Their order rotates, because a
-// broker fills a response in the order of the request, and MaxBytes starves the
-// last. A suspect goes alone, when it is its turn to be first.
-func (f *fetcher) ready(l *leader) readiness {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var own []*partition
-	for _, p := range f.partitions {
-		if p.leader == l.id && !p.halted {
-			own = append(own, p)
-		}
-	}
-	l.turn++
-	var r readiness
-	var suspect *partition
-	now := time.Now()
-	for i := range own {
-		p := own[(l.turn+i)%len(own)]
-		switch due := p.retryAt.Sub(now); {
-		case p.unread:
-			r.unread = true
-		case due > 0:
-			r.again(due)
-		case p.Topic == f.cfg.Spare && !f.cfg.Budget.halfFree():
-			r.again(lookForRoom)
-		case p.suspect && i == 0:
-			r.partitions = []*partition{p}
-			return r
-		case p.suspect:
-			suspect = p
-		default:
-			r.partitions = append(r.partitions, p)
-		}
-	}
-	if len(r.partitions) == 0 && suspect != nil {
-		r.partitions = []*partition{suspect}
-	}
-	return r
-}
-
-// fetch makes one request for parts and hands on what comes back.
-func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Duration, out chan<- fetched) {
-	if f.cfg.Budget.acquire(ctx, int64(f.cfg.MaxBytes)) != nil {
+	if room > 0 && f.cfg.Budget.acquire(ctx, room) != nil {
 		return
 	}
 	res, err := f.client.fetch(ctx, f.cfg, parts, wait)
@@ -293,14 +189,13 @@ func (f *fetcher) fetch(ctx context.Context, parts []*partition, wait time.Durat
 		results = f.failed(ctx, parts, err)
 	}
 	f.mu.Lock()
-	spare := int64(f.cfg.MaxBytes)
 	for _, r := range results {
 		p := f.byName[TopicPartition{r.Topic, r.Partition}]
-		p.unread, p.held = true, size(r.Records)
-		spare -= p.held
+		p.unread = true
+		f.hold(p, size(r.Records))
 	}
 	f.mu.Unlock()
-	f.cfg.Budget.release(spare)
+	f.cfg.Budget.release(room)
 	for _, r := range results {
 		select {
 		case out <- r:

@@ -140,6 +140,14 @@ type reader struct {
 
 // read starts a fetcher for the given partitions of the topic "users".
 func (k *fakeKafka) read(client *Client, starts map[int]int64, edit ...func(*fetchConfig)) *reader {
+	from := map[TopicPartition]start{}
+	for p, offset := range starts {
+		from[TopicPartition{"users", p}] = start{offset: offset}
+	}
+	return k.readFrom(client, from, edit...)
+}
+
+func (k *fakeKafka) readFrom(client *Client, starts map[TopicPartition]start, edit ...func(*fetchConfig)) *reader {
 	r := &reader{t: k.t, out: make(chan fetched, len(starts)), done: make(chan error, 1)}
 	cfg := fetchConfig{
 		MaxWait: 500 * time.Millisecond, MaxBytes: 1 << 20, Timeout: 6 * time.Second, Budget: NewBudget(16 << 20),
@@ -153,11 +161,7 @@ func (k *fakeKafka) read(client *Client, starts map[int]int64, edit ...func(*fet
 	for _, f := range edit {
 		f(&cfg)
 	}
-	from := map[TopicPartition]start{}
-	for p, offset := range starts {
-		from[TopicPartition{"users", p}] = start{offset: offset}
-	}
-	r.fetcher = newFetcher(client, cfg, from)
+	r.fetcher = newFetcher(client, cfg, starts)
 	ctx, cancel := context.WithCancel(k.t.Context())
 	r.cancel = cancel
 	go func() { r.done <- r.run(ctx, r.out) }()

@@ -13,7 +13,8 @@ const (
 	fetchWait  = 500 * time.Millisecond
 	fetchLimit = 6 * time.Second
 	fetchBytes = 1 << 20
-	readAhead  = 16 << 20 // bytes of records read and not registered, for all partitions
+	readAhead  = 12 << 20 // bytes of records read and not registered, for all partitions
+	spareAhead = 4 << 20  // and for those whose records may wait
 )
 
 // read starts to fetch and decode. What it starts ends with ctx.
@@ -23,11 +24,11 @@ func (g *generation) read(ctx context.Context) {
 	for _, p := range g.parts {
 		p.heardAt = time.Now()
 		if p.halt == nil && !p.aside() {
-			starts[p.TopicPartition] = start{p.start, p.last}
+			starts[p.TopicPartition] = start{p.start, p.last, p.retry || p.loading && p.kept == nil}
 		}
 	}
 	g.fetch = newFetcher(g.Client, fetchConfig{
-		MaxWait: fetchWait, MaxBytes: fetchBytes, Timeout: fetchLimit, Budget: NewBudget(readAhead), Spare: g.RetryTopic,
+		MaxWait: fetchWait, MaxBytes: fetchBytes, Timeout: fetchLimit, Budget: NewBudget(readAhead), Spare: NewBudget(spareAhead),
 		OnError: func(op string, err error) {
 			g.Metrics.Consumer.Errors.Of(op).Inc()
 			g.Log.Debug("a request to Kafka failed", "op", op, "error", err)
@@ -61,6 +62,7 @@ func (g *generation) took(b *portion) {
 	p.hears(b.LastStable)
 	p.progress.LogStart = b.LogStart
 	if p.kept != nil && !g.regain(p) {
+		g.fetch.setSpare(p.TopicPartition, true)
 		g.load(p)
 	}
 }
@@ -68,49 +70,58 @@ func (g *generation) took(b *portion) {
 // register gives the lane what was read, as far as it may go: up to the offset
 // that a commit has announced, and as long as the window has room. What stays
 // behind keeps its partition from being fetched. What operators have sent again
-// gets half of the window at most: a change that is new has to get in beside it. The
-// partitions take turns at being first: the room that a delivery makes is for one change.
+// gets half of the window at most, and comes last: a change that is new has to get in
+// beside it. Otherwise the partitions take turns at being first: the room that a delivery
+// makes is for one change.
 func (g *generation) register(now time.Time) {
 	g.round++
-	for i := range g.parts {
-		p := g.parts[(g.round+i)%len(g.parts)]
-		if p.inbox == nil || g.unknowing(p) || sabotage.On(sabotage.StalledLoop) {
-			continue
-		}
-		room := g.Window
-		if p.retry {
-			room /= 2
-		}
-		g.gather(now, p)
-		for b := p.inbox; b.next < len(b.events); b.next++ {
-			e := &b.events[b.next]
-			p.front.advance(e.offset) // there is nothing between the records
-			if e.offset >= p.end {
-				if !p.waited {
-					p.waited = true
-					g.Metrics.Consumer.EndAheadWaits.Inc()
-				}
-				break
-			}
-			if g.lane.Bytes() >= room && !sabotage.On(sabotage.NoWindow) {
-				break
-			}
-			p.waited, g.registered = false, now
-			if !p.retry {
-				g.submit(now, p, e)
-			} else if !g.resubmit(now, p, e) {
-				break
+	for _, retry := range [...]bool{false, true} {
+		for i := range g.parts {
+			if p := g.parts[(g.round+i)%len(g.parts)]; p.retry == retry {
+				g.registerOf(now, p)
 			}
 		}
-		if b := p.inbox; b.next == len(b.events) {
-			p.front.advance(b.Next)
-			p.passed(b.Last)
-			p.inbox, p.heardAt = nil, now // more can only be fetched from now on
-			if p.retry && b.Next >= b.LastStable {
-				g.forgetRecent(p)
+	}
+}
+
+// registerOf gives the lane what was read of p.
+func (g *generation) registerOf(now time.Time, p *owned) {
+	if p.inbox == nil || g.unknowing(p) || sabotage.On(sabotage.StalledLoop) {
+		return
+	}
+	room := g.Window
+	if p.retry {
+		room /= 2
+	}
+	g.gather(now, p)
+	for b := p.inbox; b.next < len(b.events); b.next++ {
+		e := &b.events[b.next]
+		p.front.advance(e.offset) // there is nothing between the records
+		if e.offset >= p.end {
+			if !p.waited {
+				p.waited = true
+				g.Metrics.Consumer.EndAheadWaits.Inc()
 			}
-			g.fetch.resume(p.TopicPartition)
+			break
 		}
+		if g.lane.Bytes() >= room && !sabotage.On(sabotage.NoWindow) {
+			break
+		}
+		p.waited, g.registered = false, now
+		if !p.retry {
+			g.submit(now, p, e)
+		} else if !g.resubmit(now, p, e) {
+			break
+		}
+	}
+	if b := p.inbox; b.next == len(b.events) {
+		p.front.advance(b.Next)
+		p.passed(b.Last)
+		p.inbox, p.heardAt = nil, now // more can only be fetched from now on
+		if p.retry && b.Next >= b.LastStable {
+			g.forgetRecent(p)
+		}
+		g.fetch.resume(p.TopicPartition)
 	}
 }
 

@@ -204,6 +204,7 @@ func (g *generation) adopt(l loaded) {
 	s := &state{log: l.log, own: l.log.own, end: l.log.changes, table: l.table, queue: map[userKey]usync.Version{}}
 	g.have(p, s)
 	g.p.states.begin(p.TopicPartition, s)
+	g.fetch.setSpare(p.TopicPartition, false)
 	p.heardAt = time.Now()
 	p.metrics.Ready(metrics.WaitsForState)
 }

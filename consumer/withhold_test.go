@@ -210,17 +210,25 @@ func TestFullWindowOfWithheld(t *testing.T) {
 
 // Retries that wait for their source partitions leave room to read these.
 func TestRetriesLeaveRoomToRead(t *testing.T) {
-	for what, each := range map[string]int{"100 KB of each partition": 1, "more than a fetch of each partition": 12} {
-		t.Run(what, func(t *testing.T) { retriesOfEach(t, each) })
+	for what, tc := range map[string]struct {
+		each        int
+		compression kgo.CompressionCodec
+	}{
+		"100 KB of each partition":               {1, kgo.NoCompression()},
+		"more than a fetch of each partition":    {12, kgo.NoCompression()},
+		"more than the budget in a single fetch": {12, kgo.GzipCompression()},
+	} {
+		t.Run(what, func(t *testing.T) { retriesOfEach(t, tc.each, tc.compression) })
 	}
 }
 
-func retriesOfEach(t *testing.T, each int) {
+func retriesOfEach(t *testing.T, each int, compression kgo.CompressionCodec) {
 	const n = 20
 	inBubble(t, n, func(b *bubble) {
 		b.configure = func(c *Config) { c.RetryTopic = "retry" }
 		users := numbers(1000, 1000+n-1)
 		b.writeAll(users...)
+		b.out = b.kafka.producer(kgo.ProducerBatchCompression(compression))
 		pad := strings.Repeat("x", 100_000)
 		for p, user := range users {
 			var records []*kgo.Record
