@@ -96,15 +96,23 @@ func (p *owned) passing() (c PartitionCommit, ok bool) {
 //	         v1 is held      v2 is on the wire of a worker that is killed; age removes it
 //	         v1 once more, later: the state must not have it for held
 //
+// Then the next owner has to read on up to where the last one may have made calls, as this
+// one had: halted on its way there, it has not come to the newest that was delivered, and
+// an older change would take its user back.
+//
+//	offset   20          40        300              500
+//	         committed   the rest  v1 of a user     the last owner's calls end, v5 was one
+//
 // Else nobody knows what has been sent of the records that come now either: the next owner
-// doubts all that it reads at first, as after a commit by another tool.
+// doubts all that it reads at first, as after a commit by another tool, and reads all that
+// is there now before it calls.
 func (p *owned) passingNote() note {
 	n := note{End: math.MaxInt64, Born: p.born}
 	sameLog := p.halt.Reason == string(haltBelow) || p.halt.Reason == string(haltCorrupt)
 	if !sameLog || !p.quiet() || p.mate != nil && !p.mate.quiet() {
 		return n
 	}
-	n.End, n.Sends, n.Control = max(p.loss.Offset, p.front.position), p.sends, p.suspects
+	n.End, n.Sends, n.Control = p.atLeast(max(p.loss.Offset, p.front.position)), p.sends, p.suspects
 	if p.state != nil {
 		n.State = p.state.own
 	} else if p.loading { // nothing was done for it yet

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -106,31 +107,43 @@ func TestLossOfALongerLog(t *testing.T) {
 }
 
 // TestPassingNote: what was delivered is certified past a loss if nothing that is not known
-// can have been sent, for a retry of the partition's changes either.
+// can have been sent, for a retry of the partition's changes either. Kept or not, the next
+// owner reads up to where calls may have been made before it makes any.
 func TestPassingNote(t *testing.T) {
+	const unknown = math.MaxInt64
 	for what, tc := range map[string]struct {
 		edit func(p *owned)
-		kept bool
+		end  int64
 	}{
-		"nothing is on its way":             {func(*owned) {}, true},
-		"there is no retry topic":           {func(p *owned) { p.mate = nil }, true},
-		"a change waits":                    {func(p *owned) { p.front.hold(20) }, false},
-		"a former owner may have sent some": {func(p *owned) { p.doubtEnd = 21 }, false},
-		"something is not written down":     {func(p *owned) { p.rests[0].queue[userKey{1}] = usync.Version{} }, false},
-		"a retry waits":                     {func(p *owned) { p.mate.front.hold(0) }, false},
-		"a retry may have been sent":        {func(p *owned) { p.mate.doubtEnd = 1 }, false},
-		"it is another log":                 {func(p *owned) { p.halt.Reason = string(haltRecreated) }, false},
+		"nothing is on its way":             {func(*owned) {}, 40},
+		"there is no retry topic":           {func(p *owned) { p.mate = nil }, 40},
+		"calls were made behind the halt":   {func(p *owned) { p.reach = 500 }, 500},
+		"all of these were read":            {func(p *owned) { p.reach = 20 }, 40},
+		"they were, and nothing is loaded":  {func(p *owned) { p.reach, p.state, p.loading = 500, nil, true }, 500},
+		"a change waits":                    {func(p *owned) { p.front.hold(20) }, unknown},
+		"a former owner may have sent some": {func(p *owned) { p.doubtEnd = 21 }, unknown},
+		"something is not written down":     {func(p *owned) { p.rests[0].queue[userKey{1}] = usync.Version{} }, unknown},
+		"a retry waits":                     {func(p *owned) { p.mate.front.hold(0) }, unknown},
+		"a retry may have been sent":        {func(p *owned) { p.mate.doubtEnd = 1 }, unknown},
+		"it is another log":                 {func(p *owned) { p.halt.Reason, p.reach = string(haltRecreated), 500 }, unknown},
 	} {
 		s := &state{own: tenure{Epoch: 7, End: 9}, queue: map[userKey]usync.Version{}}
 		p := &owned{
 			halt: &Halt{Reason: string(haltBelow)}, loss: &Loss{Offset: 40}, mate: &owned{retry: true},
-			state: s, rests: []*state{s}, suspects: buckets{1},
+			state: s, rests: []*state{s}, suspects: buckets{1}, inherited: note{State: s.own}.String(),
 		}
 		p.front.advance(20)
 		tc.edit(p)
 		n := p.passingNote()
-		if kept := n.State == s.own && n.End == 40 && n.Control == p.suspects; kept != tc.kept {
+		if kept := n.State == s.own && n.Control == p.suspects; n.End != tc.end || kept != (tc.end < unknown) {
 			t.Errorf("%s: the note says %q", what, n)
+		}
+		next := takenOver(40, n.String(), 600)
+		if next.front.advance(min(tc.end, 600) - 1); tc.end > 40 && !next.behind() {
+			t.Errorf("%s: the next owner calls at %d", what, next.front.position)
+		}
+		if next.front.advance(min(tc.end, 600)); next.behind() {
+			t.Errorf("%s: the next owner waits for ever", what)
 		}
 	}
 }
