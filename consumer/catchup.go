@@ -45,8 +45,25 @@ func (g *generation) withholds(at usync.Position) bool {
 // or none did for a while. Of all such partitions it takes the one with the most of them,
 // and for good, or they would wait and go on by turns with each delivery. A window that
 // others fill, and leave, is no reason.
+//
+// What it gives up is the order of that partition's users, so it must gain something. The
+// window of a vendor that is down stays full, whoever waits in it:
+//
+//	 0  the vendor is down: the window fills, partitions 0 to 9 withhold in it
+//	 5  nothing was registered for a while: partition 0 yields
+//	 6  still nothing, for nobody is called: partition 1 yields, and so on
+//	20  the vendor is up, and users of all ten are taken back
+//
+// So it is asked whether the lane lacks users to call, which that one does not, nor one
+// that is paused, throttled or at its rate: see Lane.Starved. A lane that is held for
+// somebody's own failures does lack them, for only another user can show that. Without a
+// lease nobody is called at all. And it takes a while until those who were let go have
+// made room: the next partition yields after that.
 func (g *generation) yield(now time.Time) {
-	if g.lane.Bytes() < g.Window || g.lane.Busy() && now.Sub(g.registered) < catchUpLimit {
+	switch {
+	case g.lane.Bytes() < g.Window, !g.lease.valid(), !g.lane.Starved(now):
+		return
+	case now.Sub(g.yielded) < catchUpLimit, g.lane.Busy() && now.Sub(g.registered) < catchUpLimit:
 		return
 	}
 	var most *owned
@@ -57,7 +74,7 @@ func (g *generation) yield(now time.Time) {
 		}
 	}
 	if most != nil {
-		most.yields = true
+		most.yields, g.yielded = true, now
 	}
 }
 

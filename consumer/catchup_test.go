@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,5 +120,96 @@ func TestCatchUpIsBounded(t *testing.T) {
 	g.Window = 0
 	if g.behind(now) {
 		t.Error("calls wait although nothing more can be read")
+	}
+}
+
+// yielding is a generation whose window is full of users of partitions 1 to 3, two, three
+// and one, whom these withhold; and of others of partition 0.
+func yielding(t *testing.T, now time.Time, others ...string) *looping {
+	t.Helper()
+	l := newLooping(t, 4)
+	l.Window = 1
+	l.Lane.Retry = usync.Retry{Initial: 10 * time.Second, Multiplier: 2, Max: 30 * time.Second, GiveUpAfter: time.Hour, ConfirmAfter: time.Minute}
+	l.lane = usync.NewLane(l.Lane)
+	l.lane.Withhold(l.withholds)
+	for i, users := range [][]string{{"11", "12"}, {"21", "22", "23"}, {"31"}, others} {
+		p := l.parts[(i+1)%4]
+		if p.Partition > 0 {
+			p.reach = 100
+		}
+		for i, user := range users {
+			at := p.at(int64(i))
+			l.lane.Submit(now, usync.Change{User: user, Op: usync.Upsert, Position: at}, usync.Place{At: at, Hold: p.front.hold(at.Offset)}, usync.Sent{})
+		}
+	}
+	if len(others) == 0 && l.lane.Next(now) != nil { // else the first call is the test's
+		t.Fatal("somebody is called whom his partition withholds")
+	}
+	l.registered = now
+	l.lease.renew(time.Now())
+	return l
+}
+
+// who is which partitions have yielded after turns at these times.
+func (l *looping) who(turns ...time.Time) (yielded []int) {
+	for _, now := range turns {
+		l.yield(now)
+	}
+	for _, p := range l.parts {
+		if p.yields {
+			yielded = append(yielded, p.Partition)
+		}
+	}
+	return yielded
+}
+
+// TestYield: partitions yield one after the other, with the time in between that it takes
+// to see what that gains, and only if it can gain anything.
+func TestYield(t *testing.T) {
+	now := time.Now()
+	after := now.Add
+	fails := func(l *looping, at time.Time) {
+		t.Helper()
+		c := l.lane.Next(at)
+		if c == nil || c.Position.Partition != 0 {
+			t.Fatalf("the call of nobody who may be called: %+v", c)
+		}
+		l.lane.Done(at, c, &usync.CallError{Verdict: usync.Failed, Code: "503"})
+	}
+	for what, tc := range map[string]struct {
+		others []string
+		before func(l *looping) // from now on
+		at     []time.Time
+		want   []int
+	}{
+		"nobody else is there":              {at: []time.Time{now}, want: []int{2}},
+		"the next has to wait":              {at: []time.Time{now, after(1), after(catchUpLimit - 1)}, want: []int{2}},
+		"it has waited":                     {at: []time.Time{now, after(catchUpLimit)}, want: []int{1, 2}},
+		"there is room":                     {before: func(l *looping) { l.Window = 1 << 20 }, at: []time.Time{now, after(time.Hour)}},
+		"the lease is not proven":           {before: func(l *looping) { l.lease.end() }, at: []time.Time{now, after(time.Hour)}},
+		"an operator has paused":            {before: func(l *looping) { l.lane.Pause(true) }, at: []time.Time{now, after(time.Hour)}},
+		"a user is being called":            {others: []string{"1"}, before: func(l *looping) { l.lane.Next(now) }, at: []time.Time{after(catchUpLimit - 1)}},
+		"for a while":                       {others: []string{"1"}, before: func(l *looping) { l.lane.Next(now) }, at: []time.Time{after(catchUpLimit)}, want: []int{2}},
+		"the rate is used up":               {others: []string{"1"}, before: func(l *looping) { l.lane.SetRate(now, 0.01); l.lane.Next(now) }, at: []time.Time{after(catchUpLimit)}},
+		"a vendor is down, as far as known": {others: []string{"1", "2", "3"}, before: func(l *looping) { fails(l, now); fails(l, after(2*time.Second)) }, at: []time.Time{after(catchUpLimit), after(time.Hour)}},
+		"all have failed who are there": {
+			others: []string{"1", "2", "3"}, before: func(l *looping) {
+				fails(l, now)
+				fails(l, after(2*time.Second))
+				fails(l, after(2*time.Second))
+				l.lane.Next(after(30 * time.Second)) // one of them is tried again, the others are ready
+			},
+			at: []time.Time{after(31 * time.Second)}, want: []int{2},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := yielding(t, now, tc.others...)
+			if tc.before != nil {
+				tc.before(l)
+			}
+			if got := l.who(tc.at...); !slices.Equal(got, tc.want) {
+				t.Errorf("partitions %v yield, want %v", got, tc.want)
+			}
+		})
 	}
 }

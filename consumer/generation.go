@@ -57,6 +57,7 @@ type generation struct {
 
 	round      int       // of the partitions, to be registered first
 	registered time.Time // when a record was last
+	yielded    time.Time // when a partition was last: see yield
 }
 
 // ended is a call with its outcome.

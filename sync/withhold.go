@@ -1,5 +1,7 @@
 package sync
 
+import "time"
+
 // Withhold makes the changes of a partition wait while f reports true of it. It is asked
 // when the turn of one comes, and by each Next from then on. A change that waits so is
 // not active, for it cannot be called: it is nobody to compare with, and in no backoff.
@@ -12,6 +14,16 @@ func (l *Lane) withholds(at Position) bool { return l.withheld != nil && l.withh
 
 // Busy reports whether any user is on the way to a call, or in one.
 func (l *Lane) Busy() bool { return l.active > 0 }
+
+// Starved reports whether a call could be made if there were a user for it: nothing but
+// that keeps the lane from it, and nobody is ready. On a held lane those don't count whom
+// it has tried: they may fail for their own sake, and then all wait for somebody else.
+func (l *Lane) Starved(now time.Time) bool {
+	if l.paused || l.inflight >= l.cfg.Concurrency || l.limit.wait(now) > 0 {
+		return false
+	}
+	return l.fresh.len() == 0 && (l.blame.held || l.again.len() == 0)
+}
 
 // Withheld is about how many users of at's partition wait so.
 func (l *Lane) Withheld(at Position) int {
