@@ -27,3 +27,34 @@ func TestRetriesAreRegisteredLast(t *testing.T) {
 		}
 	}
 }
+
+// TestMendedTwice: two retries of a user that are superseded by the same change do not share
+// its columns. The lane fills in what the change lacks, while a letter with the columns of
+// the first may be being written.
+func TestMendedTwice(t *testing.T) {
+	l := newLooping(t, 1)
+	l.p.states = newStates(StateConfig{Users: 1}, "sends", nil, "g", l.Metrics.State)
+	now := time.Now()
+	source, retry := l.parts[0], part(0, 0, 0, headroom)
+	retry.Topic, retry.retry, retry.metrics = "retry", true, source.metrics
+	source.front.advance(3)
+	source.recent = &recent{newest: map[string]int64{"1": 2}}
+	change := func(offset int64, bio any) usync.Change {
+		return usync.Change{User: "1", Op: usync.Upsert, Position: source.at(offset), Columns: map[string]any{"bio": bio}}
+	}
+	lacks := change(2, usync.Unavailable{})
+	retry.retries.againAt, retry.retries.again = source.at(2), &decoded{event: event.Event{Change: lacks}}
+	l.lane.Submit(now, change(1, "known"), usync.Place{At: source.at(1), Hold: source.front.hold(1)}, usync.Sent{})
+	for offset := range int64(2) {
+		asks := &decoded{offset: offset, retry: &retried{Retry: Retry{Command: Resync, Source: source.at(0)}}, event: event.Event{Change: change(0, "old")}}
+		if !l.resubmit(now, retry, asks) {
+			t.Fatal("it waits")
+		}
+		if got := lacks.Columns["bio"]; got != (usync.Unavailable{}) {
+			t.Errorf("after %d retries the change that was read has %v", offset+1, got)
+		}
+	}
+	if c := l.lane.Next(now); c == nil || c.Position != source.at(2) {
+		t.Errorf("called: %+v", c)
+	}
+}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -161,7 +162,9 @@ func (g *generation) resubmit(now time.Time, p *owned, e *decoded) bool {
 			return true
 		}
 		c, sent, outcome = again.event.Change, usync.Sent{}, retryMended
-		c.Force = true
+		// Another record may ask for the same change, of which this one may then wait
+		// still, or be on its way into a letter: the lane fills in what it lacks.
+		c.Columns, c.Force = maps.Clone(c.Columns), true
 	}
 	p.metrics.Records.Inc()
 	g.Metrics.Events.Retried(outcome)
