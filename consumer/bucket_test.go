@@ -110,7 +110,7 @@ func heldLane(t *testing.T, delivered ...usync.Position) *usync.Lane {
 	now := time.Now()
 	call := func(at usync.Position, err error) {
 		user := strconv.FormatInt(at.Offset, 10)
-		l.Submit(now, usync.Change{User: user, Op: usync.Upsert, Columns: map[string]any{"full_name": name(1), "email": nil}, Position: at}, usync.Place{At: at, Hold: &place{}}, usync.Sent{})
+		l.Submit(now, usync.Change{User: user, Op: usync.Upsert, Columns: usync.ColumnsOf(map[string]any{"full_name": name(1), "email": nil}), Position: at}, usync.Place{At: at, Hold: &place{}}, usync.Sent{})
 		l.Done(now, l.Next(now), err)
 	}
 	for _, at := range delivered {

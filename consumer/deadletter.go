@@ -37,7 +37,7 @@ type letter struct {
 	FailedAt    time.Time
 	SourceTime  time.Time // when the source committed the change; zero: unknown
 	Key         []byte    // stands in for the record's, if that is gone
-	Columns     map[string]any
+	Columns     usync.Columns
 }
 
 // deadLetters writes to the dead-letter topic. Its methods may be called from
@@ -174,12 +174,12 @@ func (d *deadLetters) forms(l letter, original *event.Record) []event.Record {
 
 // encodeColumns returns the columns as JSON, or nil if there are none. A column
 // whose value was not available is left out: null would say that it was NULL.
-func encodeColumns(columns map[string]any) []byte {
-	if len(columns) == 0 {
+func encodeColumns(columns usync.Columns) []byte {
+	if columns.Len() == 0 {
 		return nil
 	}
-	known := make(map[string]any, len(columns))
-	for name, v := range columns {
+	known := make(map[string]any, columns.Len())
+	for name, v := range columns.All() {
 		if _, unavailable := v.(usync.Unavailable); !unavailable {
 			known[name] = v
 		}

@@ -57,6 +57,8 @@ func headersOf(r *kgo.Record) map[string]string {
 	return m
 }
 
+func columnsNamed(name string) usync.Columns { return usync.ColumnsOf(map[string]any{"name": name}) }
+
 func aLetter() letter {
 	return letter{
 		Position:    usync.Position{Topic: "users", Partition: 0, Offset: 0},
@@ -64,7 +66,7 @@ func aLetter() letter {
 		FailedAt:   time.Date(2026, 3, 1, 12, 0, 0, 5e6, time.UTC),
 		SourceTime: time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC),
 		Key:        []byte(`{"id":7}`),
-		Columns:    map[string]any{"id": int64(7), "name": "<Ann>", "bio": usync.Unavailable{}},
+		Columns:    usync.ColumnsOf(map[string]any{"id": int64(7), "name": "<Ann>", "bio": usync.Unavailable{}}),
 	}
 }
 
@@ -132,10 +134,10 @@ func TestDeadLetterForms(t *testing.T) {
 		"the record is gone":         {source: &kgo.Record{Key: key, Value: []byte("v")}, gone: true, form: "columns", key: `{"id":7}`, value: columns},
 		"its value is too large":     {source: &kgo.Record{Key: key, Value: []byte(large)}, form: "columns", key: string(key), value: columns},
 		"its headers are too large":  {source: &kgo.Record{Key: key, Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(large)}}}, form: "columns", key: string(key), value: columns},
-		"the columns are too large":  {source: &kgo.Record{Key: key, Value: []byte(large)}, edit: func(l *letter) { l.Columns["name"] = large }, form: "reference", key: string(key)},
-		"gone, and no columns":       {source: &kgo.Record{Value: []byte("v")}, gone: true, edit: func(l *letter) { l.Columns = nil }, form: "reference", key: `{"id":7}`},
+		"the columns are too large":  {source: &kgo.Record{Key: key, Value: []byte(large)}, edit: func(l *letter) { l.Columns = columnsNamed(large) }, form: "reference", key: string(key)},
+		"gone, and no columns":       {source: &kgo.Record{Value: []byte("v")}, gone: true, edit: func(l *letter) { l.Columns = usync.Columns{} }, form: "reference", key: `{"id":7}`},
 		"even the key is too large":  {source: &kgo.Record{Key: []byte(large)}, form: "reference"},
-		"columns that have no value": {source: &kgo.Record{Value: []byte("v")}, gone: true, edit: func(l *letter) { l.Columns = map[string]any{"f": func() {}} }, form: "reference", key: `{"id":7}`},
+		"columns that have no value": {source: &kgo.Record{Value: []byte("v")}, gone: true, edit: func(l *letter) { l.Columns = usync.ColumnsOf(map[string]any{"f": func() {}}) }, form: "reference", key: `{"id":7}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inDeadLetters(t, tc.source, func(t *testing.T, k *fakeKafka, d *deadLetters) {
@@ -190,7 +192,7 @@ func TestDeadLetterFailures(t *testing.T) {
 				k.Fault(kfake.Fault{Keys: []kmsg.Key{tc.key}, Err: tc.err, Count: -1})
 				d.topic = tc.topic
 				l := aLetter()
-				l.Columns["name"] = "secret"
+				l.Columns = columnsNamed("secret")
 				err := d.write(t.Context(), l)
 				if !errors.Is(err, tc.want) {
 					t.Fatalf("error %v, want %v", err, tc.want)

@@ -40,7 +40,7 @@ func TestMendedTwice(t *testing.T) {
 	source.front.advance(3)
 	source.recent = &recent{newest: map[string]int64{"1": 2}}
 	change := func(offset int64, bio any) usync.Change {
-		return usync.Change{User: "1", Op: usync.Upsert, Position: source.at(offset), Columns: map[string]any{"bio": bio}}
+		return usync.Change{User: "1", Op: usync.Upsert, Position: source.at(offset), Columns: usync.ColumnsOf(map[string]any{"bio": bio})}
 	}
 	lacks := change(2, usync.Unavailable{})
 	retry.retries.againAt, retry.retries.again = source.at(2), &decoded{event: event.Event{Change: lacks}}
@@ -50,7 +50,7 @@ func TestMendedTwice(t *testing.T) {
 		if !l.resubmit(now, retry, asks) {
 			t.Fatal("it waits")
 		}
-		if got := lacks.Columns["bio"]; got != (usync.Unavailable{}) {
+		if got, _ := lacks.Columns.Get("bio"); got != (usync.Unavailable{}) {
 			t.Errorf("after %d retries the change that was read has %v", offset+1, got)
 		}
 	}

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -164,7 +163,7 @@ func (g *generation) resubmit(now time.Time, p *owned, e *decoded) bool {
 		c, sent, outcome = again.event.Change, usync.Sent{}, retryMended
 		// Another record may ask for the same change, of which this one may then wait
 		// still, or be on its way into a letter: the lane fills in what it lacks.
-		c.Columns, c.Force = maps.Clone(c.Columns), true
+		c.Columns, c.Force = c.Columns.Clone(), true
 	}
 	p.metrics.Records.Inc()
 	g.Metrics.Events.Retried(outcome)

@@ -160,7 +160,7 @@ func (s *states) Move(user string, at usync.Position, row usync.RowHash) {
 func (s *states) Fingerprint(body []byte) usync.Fingerprint { return s.hash.print(body) }
 
 // Row returns the hash of a row.
-func (s *states) Row(user string, columns map[string]any) usync.RowHash {
+func (s *states) Row(user string, columns usync.Columns) usync.RowHash {
 	return s.rows.of(user, columns)
 }
 

@@ -42,7 +42,7 @@ func unchanged(b *testing.B, sends string) {
 	lane := usync.NewLane(usync.LaneConfig{Mapper: mapping, Concurrency: 1, Metrics: m, Delivered: all})
 	changes := make([]usync.Change, users)
 	for i := range changes {
-		c := usync.Change{User: strconv.Itoa(i), Op: usync.Upsert, Columns: aRow(strconv.Itoa(i))}
+		c := usync.Change{User: strconv.Itoa(i), Op: usync.Upsert, Columns: usync.ColumnsOf(aRow(strconv.Itoa(i)))}
 		p, _, err := mapping.Payload(&c)
 		if err != nil {
 			b.Fatal(err)

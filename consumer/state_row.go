@@ -35,7 +35,7 @@ func newRowHash(cfg StateConfig, sends string) *rowHash {
 }
 
 // of returns the hash of a row; zero if it has none.
-func (h *rowHash) of(user string, columns map[string]any) (sum usync.RowHash) {
+func (h *rowHash) of(user string, columns usync.Columns) (sum usync.RowHash) {
 	if h == nil {
 		return sum
 	}

@@ -11,11 +11,11 @@ import (
 // TestRowHash: a row's hash depends on all that decides which payload comes of it, and on
 // whether the same payload counts for another one. It says nothing to who has no key.
 func TestRowHash(t *testing.T) {
-	type columns = map[string]any
+	columns := func(a any) usync.Columns { return usync.ColumnsOf(map[string]any{"a": a}) }
 	cfg := StateConfig{Key: []byte("key"), BaseURL: "https://a", Epoch: "1", Program: "p"}
 	one := newRowHash(cfg, "sends")
-	want := one.of("1", columns{"a": "b"})
-	if want == (usync.RowHash{}) || newRowHash(cfg, "sends").of("1", columns{"a": "b"}) != want || one.of("1", columns{"a": "b"}) != want {
+	want := one.of("1", columns("b"))
+	if want == (usync.RowHash{}) || newRowHash(cfg, "sends").of("1", columns("b")) != want || one.of("1", columns("b")) != want {
 		t.Errorf("%x is not what the same row has again", want)
 	}
 	for name, edit := range map[string]func(c *StateConfig, sends *string){
@@ -28,20 +28,20 @@ func TestRowHash(t *testing.T) {
 	} {
 		c, sends := cfg, "sends"
 		edit(&c, &sends)
-		if newRowHash(c, sends).of("1", columns{"a": "b"}) == want {
+		if newRowHash(c, sends).of("1", columns("b")) == want {
 			t.Errorf("another %s gives the same hash", name)
 		}
 	}
-	if one.of("2", columns{"a": "b"}) == want || one.of("1", columns{"a": "c"}) == want {
+	if one.of("2", columns("b")) == want || one.of("1", columns("c")) == want {
 		t.Error("another row has the same hash")
 	}
-	if got := newRowHash(cfg, "").of("1", nil); got != (usync.RowHash{}) {
+	if got := newRowHash(cfg, "").of("1", usync.Columns{}); got != (usync.RowHash{}) {
 		t.Errorf("%x, and nobody knows by which mapping", got)
 	}
-	if got := newRowHash(StateConfig{Key: cfg.Key}, "sends").of("1", nil); got != (usync.RowHash{}) {
+	if got := newRowHash(StateConfig{Key: cfg.Key}, "sends").of("1", usync.Columns{}); got != (usync.RowHash{}) {
 		t.Errorf("%x, and nobody knows by which program", got)
 	}
-	if got := one.of("1", columns{"a": 1.5}); got != (usync.RowHash{}) || one.of("1", columns{"a": "b"}) != want {
+	if got := one.of("1", columns(1.5)); got != (usync.RowHash{}) || one.of("1", columns("b")) != want {
 		t.Errorf("%x of a row that cannot be told from another", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 // userColumn is all that is known of a deleted user: a delete has only its key.
 const userColumn = "user_id"
 
+func onlyUser(id string) Columns { return ColumnsOf(map[string]any{userColumn: id}) }
+
 // newAnonymous compiles what c sends for a delete. Whatever c may ever have sent of a
 // user has to be replaced, or the vendor would go on holding it.
 func newAnonymous(c MappingConfig) (*Mapping, error) {
@@ -65,7 +67,7 @@ func left(c MappingConfig) (errs []error) {
 // try makes the payload for some user. Only constants are in it, so it fails now or
 // never.
 func (m *Mapping) try() (errs []error) {
-	_, omissions, err := m.payload("1", map[string]any{userColumn: "1"})
+	_, omissions, err := m.payload("1", onlyUser("1"))
 	if e, ok := errors.AsType[*InvalidError](err); ok {
 		errs = append(errs, fmt.Errorf("%s: has no usable value: %s", e.Field, e.Code))
 	}

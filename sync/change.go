@@ -44,12 +44,9 @@ type Unavailable struct {
 
 // Change is the newest known state of one user, or the news that it is gone.
 type Change struct {
-	User string
-	Op   Op
-	// Columns holds the mapped columns only. A value is nil (NULL), string,
-	// bool, int64, uint64, json.Number (a decimal or float, as written),
-	// time.Time, []any, map[string]any, or Unavailable. Nil for Delete.
-	Columns  map[string]any
+	User     string
+	Op       Op
+	Columns  Columns   // the mapped ones only; a Delete has none
 	Position Position  // of the row's own record, also if an operator has it sent once more
 	Written  time.Time // by the clock of Kafka or of the record's producer
 	// Source is when the source database committed the change; zero if unknown.
@@ -63,12 +60,12 @@ type Change struct {
 // user before it: what an event leaves out has not changed. Nothing is taken from
 // before a delete, which has no columns itself.
 func (c *Change) fillFrom(older *Change) {
-	for name, v := range c.Columns {
-		if _, ok := v.(Unavailable); !ok {
+	for i, name := range c.Columns.names {
+		if _, ok := c.Columns.values[i].(Unavailable); !ok {
 			continue
 		}
-		if old, ok := older.Columns[name]; ok {
-			c.Columns[name] = old
+		if old, ok := older.Columns.Get(name); ok {
+			c.Columns.values[i] = old
 		}
 	}
 }
@@ -82,11 +79,11 @@ func (c *Change) newerThan(older *Change) bool {
 func (c *Change) Heap() int {
 	const (
 		user  = 832 // c itself, what the lane knows of the user, and the place that is held
-		entry = 64  // a map slot: string header, interface, and the slack of a half-full table
+		value = 16  // an interface
 	)
 	n := user + len(c.User)
-	for name, v := range c.Columns {
-		n += entry + len(name) + heapOf(v)
+	for _, v := range c.Columns.values {
+		n += value + heapOf(v)
 	}
 	return n
 }
@@ -94,7 +91,7 @@ func (c *Change) Heap() int {
 func heapOf(v any) int {
 	switch v := v.(type) {
 	case string:
-		return len(v)
+		return 16 + len(v)
 	case []any:
 		n := 16 * len(v)
 		for _, e := range v {

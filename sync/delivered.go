@@ -72,17 +72,17 @@ type Delivered interface {
 	Fingerprint(body []byte) Fingerprint
 	// Row returns the hash of a row, as [AppendRow] writes it. Another program, mapping or
 	// destination gives the same row another one. It is zero if that can't be told.
-	Row(user string, columns map[string]any) RowHash
+	Row(user string, columns Columns) RowHash
 }
 
 // nothingDelivered remembers nothing.
 type nothingDelivered struct{}
 
-func (nothingDelivered) Known(string, Position) Version     { return Version{} }
-func (nothingDelivered) Learn(string, Position, Version)    {}
-func (nothingDelivered) Move(string, Position, RowHash)     {}
-func (nothingDelivered) Fingerprint([]byte) Fingerprint     { return Fingerprint{} }
-func (nothingDelivered) Row(string, map[string]any) RowHash { return RowHash{} }
+func (nothingDelivered) Known(string, Position) Version  { return Version{} }
+func (nothingDelivered) Learn(string, Position, Version) {}
+func (nothingDelivered) Move(string, Position, RowHash)  {}
+func (nothingDelivered) Fingerprint([]byte) Fingerprint  { return Fingerprint{} }
+func (nothingDelivered) Row(string, Columns) RowHash     { return RowHash{} }
 
 // proof is what is known of a user once its doubts are over, if nothing else is sent
 // until then.

@@ -187,7 +187,7 @@ func TestUndecodableLetter(t *testing.T) {
 	w := newWorld()
 	s := w.remember()
 	w.deliver("v1")
-	w.log = append(w.log, Change{User: "u", Op: Upsert, Columns: map[string]any{"v": "was not decoded"}, Position: Position{Topic: "users", Offset: 1}})
+	w.log = append(w.log, Change{User: "u", Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "was not decoded"}), Position: Position{Topic: "users", Offset: 1}})
 	w.read++
 	w.deliver("v1")
 	w.lane.GivenUp("u", w.log[1].Position)
@@ -365,7 +365,7 @@ func TestMovedUser(t *testing.T) {
 	w.turn()
 	other := Position{Topic: "users", Partition: 7, Offset: 3}
 	s.Learn("u", other, Version{Status: Held, Offset: 2, Print: s.Fingerprint([]byte("v1"))})
-	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: map[string]any{"v": "v1"}, Position: other}, Place{other, testHold{w, -1, 0}}, Sent{})
+	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "v1"}), Position: other}, Place{other, testHold{w, -1, 0}}, Sent{})
 	for _, at := range []Position{{Topic: "users"}, other} {
 		if v := s.Known("u", at); v.Status != Unknown {
 			t.Errorf("%+v of %v", v, at)

@@ -213,7 +213,7 @@ func TestDoubtBeforeDelivery(t *testing.T) {
 	w.submitOne("u", "v1")
 	w.end(w.call(t, "u", "v1"), timeout)
 	other := Position{Topic: "users", Partition: 7}
-	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: map[string]any{"v": "v2"}, Position: other}, Place{other, testHold{w, -1, 0}}, Sent{})
+	w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "v2"}), Position: other}, Place{other, testHold{w, -1, 0}}, Sent{})
 	for _, at := range []Position{{Topic: "users"}, other} {
 		if !w.lane.Doubts()[at] {
 			t.Errorf("partition %d is not in doubt", at.Partition)

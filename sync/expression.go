@@ -88,7 +88,7 @@ func (e *Expression) Columns() []string { return slices.Clone(e.columns) }
 // A column that the evaluation did not come to, such as the later arguments of
 // first, is not read. The error says where the expression failed, never on what
 // value.
-func (e *Expression) Eval(row map[string]any) (any, error) {
+func (e *Expression) Eval(row Columns) (any, error) {
 	if e.column != "" {
 		v, unknown := read(row, e.column)
 		if unknown != nil {
@@ -116,7 +116,7 @@ var machines = sync.Pool{New: func() any { return new(vm.VM) }}
 // run runs the program in a machine that is new but for the room on its stack, and
 // leaves nothing of row in there. A panic of the machine or of a function comes back
 // as an error.
-func (e *Expression) run(row map[string]any) (any, error) {
+func (e *Expression) run(row Columns) (any, error) {
 	machine := machines.Get().(*vm.VM)
 	machine.MemoryBudget = maxMemory
 	v, err := machine.Run(e.program, row)
@@ -133,8 +133,8 @@ type unavailableError struct{ Unavailable }
 func (*unavailableError) Error() string { return "column is unavailable" }
 
 // read returns the value of a column, or what kind of unavailable it is.
-func read(row map[string]any, name string) (any, *unavailableError) {
-	v, ok := row[name]
+func read(row Columns, name string) (any, *unavailableError) {
+	v, ok := row.Get(name)
 	if !ok {
 		return nil, &unavailableError{Unavailable{NoColumn: true}}
 	}

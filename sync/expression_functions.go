@@ -50,7 +50,7 @@ var (
 )
 
 func column(args ...any) (any, error) {
-	row, _ := args[0].(map[string]any)
+	row, _ := args[0].(Columns)
 	name, _ := args[1].(string)
 	v, unknown := read(row, name)
 	if unknown != nil {

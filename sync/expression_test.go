@@ -123,7 +123,7 @@ func TestExpressionValues(t *testing.T) {
 			t.Errorf("%s: %v", test.src, err)
 			continue
 		}
-		got, err := e.Eval(expressionRow)
+		got, err := e.Eval(ColumnsOf(expressionRow))
 		if err != nil || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s = %#v, %v; want %#v", test.src, got, err, test.want)
 		}
@@ -161,7 +161,7 @@ func TestExpressionUnavailable(t *testing.T) {
 			t.Errorf("%s: %v", test.src, err)
 			continue
 		}
-		got, err := e.Eval(expressionRow)
+		got, err := e.Eval(ColumnsOf(expressionRow))
 		if err != nil || got != test.want {
 			t.Errorf("%s = %#v, %v; want %#v", test.src, got, err, test.want)
 		}
@@ -224,7 +224,7 @@ func TestExpressionEvalErrors(t *testing.T) {
 			t.Errorf("%s: %v", src, err)
 			continue
 		}
-		v, err := e.Eval(row)
+		v, err := e.Eval(ColumnsOf(row))
 		if err == nil {
 			t.Errorf("%s = %v, want an error", src, v)
 		} else if !place.MatchString(err.Error()) {
@@ -254,7 +254,7 @@ func TestExpressionConcurrentEval(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				if v, err := e.Eval(expressionRow); v != "Ann" || err != nil {
+				if v, err := e.Eval(ColumnsOf(expressionRow)); v != "Ann" || err != nil {
 					t.Errorf("Eval = %v, %v", v, err)
 				}
 			}
@@ -281,7 +281,7 @@ func TestExpressionLeavesNothingInTheMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 { // the race detector has the pool drop some
-			_, _ = e.Eval(expressionRow)
+			_, _ = e.Eval(ColumnsOf(expressionRow))
 			machine := machines.Get().(*vm.VM)
 			stack := machine.Stack[:cap(machine.Stack)]
 			if cap(stack) > 0 {

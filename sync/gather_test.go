@@ -37,7 +37,7 @@ func TestGather(t *testing.T) {
 	w.submitOne("b", "v1")
 	w.submitOne("a", "v2")
 	w.submitOne("first", "v2")
-	elsewhere := Change{User: "else", Op: Upsert, Columns: map[string]any{"v": "v1"}, Position: Position{Topic: "users", Partition: 1}}
+	elsewhere := Change{User: "else", Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "v1"}), Position: Position{Topic: "users", Partition: 1}}
 	w.lane.Submit(w.now, elsewhere, Place{elsewhere.Position, testHold{w, -1, 0}}, Sent{})
 	w.end(w.call(t, "first", "v2"), nil)
 	w.end(w.call(t, "else", "v1"), nil)

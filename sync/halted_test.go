@@ -67,7 +67,7 @@ func TestHaltedInFlight(t *testing.T) {
 			w.submitOne("moved", "v1")
 			c = w.call(t, "moved", "v1")
 			w.lane.Forget(Position{Topic: "users"})
-			elsewhere := Change{User: "moved", Op: Upsert, Columns: map[string]any{"v": "v2"}, Position: Position{Topic: "users", Partition: 1}}
+			elsewhere := Change{User: "moved", Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "v2"}), Position: Position{Topic: "users", Partition: 1}}
 			w.lane.Submit(w.now, elsewhere, Place{elsewhere.Position, testHold{w, -1, 0}}, Sent{})
 			w.quiet(t) // one call at a time
 			w.end(c, err)

@@ -137,7 +137,7 @@ func (w *world) snapshot() {
 	}
 	for _, user := range users {
 		if c := newest[user]; c.Op == Upsert {
-			w.row(user, c.Columns["v"], c.Columns["e"])
+			w.row(user, c.Columns.at("v"), c.Columns.at("e"))
 		}
 	}
 }

@@ -226,12 +226,12 @@ func (m *Mapping) Payload(c *Change) (Payload, []Omission, error) {
 	case m.deletes == nil:
 		return Payload{User: c.User}, nil, nil
 	default:
-		p, _, err := m.deletes.payload(c.User, map[string]any{userColumn: c.User})
+		p, _, err := m.deletes.payload(c.User, onlyUser(c.User))
 		return p, nil, err
 	}
 }
 
-func (m *Mapping) payload(user string, row map[string]any) (Payload, []Omission, error) {
+func (m *Mapping) payload(user string, row Columns) (Payload, []Omission, error) {
 	w := newObjectWriter()
 	var omissions []Omission
 	for i := range m.fields {
@@ -274,7 +274,7 @@ func (f *mappedField) writeID(w *objectWriter, id string) error {
 }
 
 // write adds the field to w, or says why it has no value.
-func (m *Mapping) write(w *objectWriter, f *mappedField, row map[string]any) (reason string, err error) {
+func (m *Mapping) write(w *objectWriter, f *mappedField, row Columns) (reason string, err error) {
 	v, err := f.expression.Eval(row)
 	if err != nil && f.Required {
 		return "", &InvalidError{Field: f.Name, Code: "expression"}

@@ -31,7 +31,7 @@ func BenchmarkDefaultPayload(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			c := &usync.Change{User: "42", Op: usync.Upsert, Columns: row}
+			c := &usync.Change{User: "42", Op: usync.Upsert, Columns: usync.ColumnsOf(row)}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, _, err := m.Payload(c); err != nil {

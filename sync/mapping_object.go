@@ -53,7 +53,7 @@ func compileEntries(field string, source any) ([]objectEntry, error) {
 // writeEntries adds an Object field to w. If one entry is unavailable, the whole
 // field is: nobody documents whether a vendor merges the entries into those it
 // has or replaces them all, and then that entry would be lost.
-func (m *Mapping) writeEntries(w *objectWriter, f *mappedField, row map[string]any) ([]Omission, error) {
+func (m *Mapping) writeEntries(w *objectWriter, f *mappedField, row Columns) ([]Omission, error) {
 	// The configured names are taken from the start: a member of a map that
 	// comes out under the same name gives way.
 	o := object{}
@@ -83,7 +83,7 @@ func (m *Mapping) writeEntries(w *objectWriter, f *mappedField, row map[string]a
 // object holds the members of an Object field; "" is NULL.
 type object map[string]string
 
-func (o object) eval(e objectEntry, row map[string]any) (reason string) {
+func (o object) eval(e objectEntry, row Columns) (reason string) {
 	v, err := e.expression.Eval(row)
 	if err != nil {
 		return omittedInvalid

@@ -105,7 +105,7 @@ func checkPayload(t interface{ Fatalf(string, ...any) }, m *Mapping, c *Change) 
 func TestPayloadProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := rapid.SampledFrom([]UnavailablePolicy{UnavailableOmit, UnavailableFail}).Draw(t, "on_unavailable")
-		c := &Change{User: rapid.StringN(1, 60, -1).Draw(t, "user"), Op: Upsert, Columns: drawRow(t)}
+		c := &Change{User: rapid.StringN(1, 60, -1).Draw(t, "user"), Op: Upsert, Columns: ColumnsOf(drawRow(t))}
 		checkPayload(t, drawMapping(t, policy), c)
 	})
 }
@@ -122,8 +122,8 @@ func TestPayloadDoesNotDependOnUnavailableColumns(t *testing.T) {
 				partial[name] = Unavailable{}
 			}
 		}
-		got := checkPayload(t, m, &Change{User: "42", Op: Upsert, Columns: partial})
-		full := checkPayload(t, m, &Change{User: "42", Op: Upsert, Columns: row})
+		got := checkPayload(t, m, &Change{User: "42", Op: Upsert, Columns: ColumnsOf(partial)})
+		full := checkPayload(t, m, &Change{User: "42", Op: Upsert, Columns: ColumnsOf(row)})
 		if got == nil || full == nil {
 			return
 		}
@@ -167,14 +167,14 @@ func FuzzPayload(f *testing.F) {
 			}
 		}
 		for _, m := range mappings {
-			checkPayload(t, m, &Change{User: user, Op: Upsert, Columns: row})
+			checkPayload(t, m, &Change{User: user, Op: Upsert, Columns: ColumnsOf(row)})
 		}
 	})
 }
 
 func BenchmarkPayload(b *testing.B) {
 	m := mustMap(b, testConfig())
-	c := &Change{User: "42", Op: Upsert, Columns: testRow()}
+	c := &Change{User: "42", Op: Upsert, Columns: ColumnsOf(testRow())}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := m.Payload(c); err != nil {

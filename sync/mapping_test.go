@@ -65,7 +65,7 @@ func with(columns map[string]any) map[string]any {
 
 func payload(t testing.TB, m *Mapping, row map[string]any) (string, []Omission) {
 	t.Helper()
-	p, omissions, err := m.Payload(&Change{User: "42", Op: Upsert, Columns: row})
+	p, omissions, err := m.Payload(&Change{User: "42", Op: Upsert, Columns: ColumnsOf(row)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPayloadWithoutAColumn(t *testing.T) {
 		"left out, the other not there": {columns: map[string]any{"avatar_url": leftOut, "email": missing}, want: []Omission{{"email", "no_column"}, {"photo", "unavailable"}}, partial: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, omissions, err := mustMap(t, testConfig()).Payload(&Change{User: "42", Op: Upsert, Columns: with(test.columns)})
+			_, omissions, err := mustMap(t, testConfig()).Payload(&Change{User: "42", Op: Upsert, Columns: ColumnsOf(with(test.columns))})
 			if test.code != "" {
 				wantInvalid(t, err, "name", test.code)
 			} else if err != nil || !reflect.DeepEqual(omissions, test.want) {
@@ -185,7 +185,7 @@ func TestPayloadUnavailable(t *testing.T) {
 			t.Run(string(policy)+" "+test.name, func(t *testing.T) {
 				c := testConfig()
 				c.OnNull = policy
-				change := &Change{User: "42", Op: Upsert, Columns: with(test.columns)}
+				change := &Change{User: "42", Op: Upsert, Columns: ColumnsOf(with(test.columns))}
 
 				p, omissions, err := mustMap(t, c).Payload(change)
 				switch {
@@ -258,7 +258,7 @@ func TestPayloadRequired(t *testing.T) {
 				Expressions: map[string]any{"name": test.expression},
 				OnNull:      policy,
 			})
-			_, _, err := m.Payload(&Change{User: test.user, Op: Upsert, Columns: map[string]any{"x": test.value}})
+			_, _, err := m.Payload(&Change{User: test.user, Op: Upsert, Columns: ColumnsOf(map[string]any{"x": test.value})})
 			t.Run(test.name, func(t *testing.T) { wantInvalid(t, err, test.field, test.code) })
 		}
 	}

@@ -123,7 +123,7 @@ func BenchmarkLaneSubmitSettle(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			w := newWorld()
 			w.lane.cfg.Concurrency = 1
-			columns := map[string]any{"v": "value"}
+			columns := ColumnsOf(map[string]any{"v": "value"})
 			change := func(user string, offset int64) Change {
 				return Change{User: user, Op: Upsert, Columns: columns, Position: Position{Topic: "users", Offset: offset}}
 			}

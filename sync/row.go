@@ -3,7 +3,6 @@ package sync
 import (
 	"encoding/binary"
 	"encoding/json"
-	"slices"
 	"time"
 )
 
@@ -40,8 +39,14 @@ const (
 //
 // All columns of a change are taken, for whoever decodes it keeps those that the mapping
 // reads, and no others.
-func AppendRow(b []byte, user string, columns map[string]any) (_ []byte, ok bool) {
-	return appendMap(appendText(b, user), columns)
+func AppendRow(b []byte, user string, columns Columns) (_ []byte, ok bool) {
+	b = binary.AppendUvarint(appendText(b, user), uint64(columns.Len()))
+	for name, v := range columns.All() {
+		if b, ok = appendValue(appendText(b, name), v); !ok {
+			return nil, false
+		}
+	}
+	return b, true
 }
 
 func appendText(b []byte, s string) []byte {
@@ -51,13 +56,7 @@ func appendText(b []byte, s string) []byte {
 // appendMap appends m in the order of its names.
 func appendMap(b []byte, m map[string]any) (_ []byte, ok bool) {
 	b = binary.AppendUvarint(b, uint64(len(m)))
-	var few [32]string // more than most mappings read
-	names := few[:0]
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range sortedKeys(m) {
 		if b, ok = appendValue(appendText(b, name), m[name]); !ok {
 			return nil, false
 		}

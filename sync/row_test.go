@@ -96,7 +96,7 @@ func TestRowIsReadAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		user, columns := rapid.String().Draw(t, "user"), drawColumns(t)
 		prefix := []byte("before")
-		b, ok := AppendRow(prefix, user, columns)
+		b, ok := AppendRow(prefix, user, ColumnsOf(columns))
 		if !ok || string(b[:len(prefix)]) != string(prefix) {
 			t.Fatalf("%v, %q", ok, b)
 		}
@@ -113,8 +113,8 @@ func TestRowIsReadAgain(t *testing.T) {
 func TestSameRowSameBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		columns := drawColumns(t)
-		one, _ := AppendRow(nil, "1", columns)
-		two, _ := AppendRow(nil, "1", anew(columns).(map[string]any))
+		one, _ := AppendRow(nil, "1", ColumnsOf(columns))
+		two, _ := AppendRow(nil, "1", ColumnsOf(anew(columns).(map[string]any)))
 		if string(one) != string(two) {
 			t.Fatalf("%#v has two encodings:\n%q\n%q", columns, one, two)
 		}
@@ -145,7 +145,7 @@ func anew(v any) any {
 // TestRowOfAnUnknownKind: what has no kind could be taken for something else.
 func TestRowOfAnUnknownKind(t *testing.T) {
 	for _, v := range []any{1.5, 7, []byte("x"), []any{float32(1)}, map[string]any{"a": struct{}{}}} {
-		if b, ok := AppendRow(nil, "1", map[string]any{"v": v}); ok {
+		if b, ok := AppendRow(nil, "1", ColumnsOf(map[string]any{"v": v})); ok {
 			t.Errorf("%T is written as %q", v, b)
 		}
 	}
@@ -192,8 +192,8 @@ func TestUnusualIsMapped(t *testing.T) {
 		make func(w *world) // what is unusual, before the row is written again
 		want []string       // what is sent
 	}{
-		"another value":            {func(w *world) { w.log[0].Columns["e"] = "e2" }, []string{"v1,e2"}},
-		"a value that is left out": {func(w *world) { w.log[0].Columns["e"] = Unavailable{} }, []string{"v1"}},
+		"another value":            {func(w *world) { w.log[0].Columns = w.log[0].Columns.plus("e", "e2") }, []string{"v1,e2"}},
+		"a value that is left out": {func(w *world) { w.log[0].Columns = w.log[0].Columns.plus("e", Unavailable{}) }, []string{"v1"}},
 		"another mapping":          {func(w *world) { w.mapping.inUse = "'" }, []string{"v1',e1"}},
 		"another target":           {func(w *world) { w.state.epoch = "2" }, []string{"v1,e1"}},
 		"not known any more":       {func(w *world) { w.lane.distrust("u", w.log[0].Position, CauseDoubt) }, []string{"v1,e1"}},
@@ -220,7 +220,6 @@ func TestUnusualIsMapped(t *testing.T) {
 			w.run(time.Minute)
 			w.compared()
 			mapped := w.mapped
-			w.log[0].Columns = maps.Clone(w.log[0].Columns)
 			test.make(w)
 			again := w.log[0]
 			again.Position.Offset = int64(len(w.log))

@@ -114,7 +114,7 @@ func TestInheritedDoubtOfAnIncompleteChange(t *testing.T) {
 func TestInheritedChangeIsKnown(t *testing.T) {
 	w := newWorld()
 	w.write("u", "v1")
-	w.log[0].Columns["z"] = Unavailable{}
+	w.log[0].Columns = w.log[0].Columns.plus("z", Unavailable{})
 	w.submit(w.now.Add(time.Minute), len(w.log))
 	w.run(time.Hour)
 	if len(w.history) != 1 {

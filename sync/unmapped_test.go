@@ -24,7 +24,7 @@ func TestNoPayloadNeedsALaterOne(t *testing.T) {
 		"a record written before":      {Position{Topic: "users", Partition: 2, Offset: 1e6}, w.now.Add(-10*time.Second - 1)},
 		"a record before the last one": {Position{Topic: "users", Offset: bad - 1}, w.now},
 	} {
-		c := Change{User: what, Op: Upsert, Columns: map[string]any{"v": "v"}, Position: at.at, Written: at.written}
+		c := Change{User: what, Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "v"}), Position: at.at, Written: at.written}
 		w.lane.Submit(w.now, c, Place{c.Position, testHold{w, -1, 0}}, Sent{})
 		w.run(time.Hour)
 		if len(w.letters) > 0 {

@@ -56,7 +56,7 @@ func (s *store) Move(user string, at Position, row RowHash) {
 	s.table[key] = v
 }
 
-func (s *store) Row(user string, columns map[string]any) (h RowHash) {
+func (s *store) Row(user string, columns Columns) (h RowHash) {
 	row, _ := AppendRow(fmt.Appendf(nil, "%s %s ", s.epoch, *s.mapping), user, columns)
 	sum := sha256.Sum256(row)
 	copy(h[:], sum[:])
@@ -141,7 +141,7 @@ func (w *world) repeat(offset int, force bool) {
 func (w *world) submitRepeats(until time.Time, end int) {
 	for r := &w.repeats; r.read < len(r.log); r.read++ {
 		c := r.log[r.read]
-		c.Columns = maps.Clone(c.Columns)
+		c.Columns.values = slices.Clone(c.Columns.values)
 		r.floor[r.read]++
 		at := repeatsAt
 		at.Offset = int64(r.read)

@@ -16,12 +16,12 @@ type version struct {
 func (w *world) versions(user string) []version {
 	var all []version
 	for i, c := range w.log {
-		switch e, ok := c.Columns["e"]; {
+		switch e, ok := c.Columns.Get("e"); {
 		case c.User != user:
 		case c.Op == Delete:
 			all = nil
 		default:
-			r := version{at: i, eAt: i, v: fmt.Sprint(c.Columns["v"]), e: fmt.Sprint(e)}
+			r := version{at: i, eAt: i, v: fmt.Sprint(c.Columns.at("v")), e: fmt.Sprint(e)}
 			if _, unavailable := e.(Unavailable); unavailable && len(all) > 0 {
 				r.e, r.eAt = all[len(all)-1].e, all[len(all)-1].eAt
 			} else if unavailable || !ok {

@@ -2,7 +2,6 @@ package sync
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -113,11 +112,11 @@ func (w *world) Payload(c *Change) (Payload, []Omission, error) {
 		}
 		return Payload{User: c.User}, nil, nil
 	}
-	if c.Columns["v"] == "bad" {
+	if c.Columns.at("v") == "bad" {
 		return Payload{}, nil, &InvalidError{Field: "v", Code: "missing"}
 	}
-	body := fmt.Append(nil, c.Columns["v"], w.mapping.inUse)
-	e, ok := c.Columns["e"]
+	body := fmt.Append(nil, c.Columns.at("v"), w.mapping.inUse)
+	e, ok := c.Columns.Get("e")
 	switch u, unavailable := e.(Unavailable); {
 	case unavailable && w.strict:
 		return Payload{}, nil, &InvalidError{Field: "e", Code: u.reason()}
@@ -165,11 +164,11 @@ func (w *world) newLane() {
 // write appends a change to the log; a nil value deletes the user.
 func (w *world) write(user string, v any) {
 	c := Change{
-		User: user, Op: Upsert, Columns: map[string]any{"v": v},
+		User: user, Op: Upsert, Columns: ColumnsOf(map[string]any{"v": v}),
 		Position: Position{Topic: "users", Offset: int64(len(w.log))}, Written: w.now, Source: w.now,
 	}
 	if v == nil {
-		c.Op, c.Columns = Delete, nil
+		c.Op, c.Columns = Delete, Columns{}
 	}
 	w.log = append(w.log, c)
 }
@@ -177,7 +176,8 @@ func (w *world) write(user string, v any) {
 // row appends a change with two columns.
 func (w *world) row(user string, v, e any) {
 	w.write(user, v)
-	w.log[len(w.log)-1].Columns["e"] = e
+	last := &w.log[len(w.log)-1]
+	last.Columns = last.Columns.plus("e", e)
 }
 
 // frontier is what may be committed.
@@ -194,7 +194,7 @@ func (w *world) frontier() int {
 func (w *world) submit(possibly time.Time, end int) {
 	for ; w.read < len(w.log); w.read++ {
 		c := w.log[w.read]
-		c.Columns = maps.Clone(c.Columns)
+		c.Columns.values = slices.Clone(c.Columns.values)
 		w.floor[w.read]++
 		if slices.Contains(w.suspects, c.User) && w.suspected.After(w.now) {
 			w.lane.Suspect(c.User, w.suspected)

@@ -23,7 +23,7 @@ type Config struct {
 	Tables      []string // schema.table, or database.table where there are no schemas; empty: all
 	UserID      string   // expression over the row; must derive from the message key
 	Placeholder string   // Debezium's unavailable.value.placeholder; empty: there is none
-	Columns     []string // the columns to keep, by their names in the row
+	Columns     []string // the columns to keep, by their names in the row; repeats do not count
 }
 
 // Event is what a record means: a change, or that there is nothing to do.
@@ -105,7 +105,7 @@ type Decoder struct {
 	tables      []table
 	user        *usync.Expression
 	userColumns []string
-	columns     []string
+	columns     []string // sorted: all rows share them, see usync.Columns
 	placeholder placeholder
 	keys        schemas
 	values      schemas
@@ -138,7 +138,7 @@ type identity struct {
 
 // New returns a Decoder, or an error that names each setting it cannot use.
 func New(c Config) (*Decoder, error) {
-	d := &Decoder{columns: slices.Clone(c.Columns)}
+	d := &Decoder{columns: slices.Compact(slices.Sorted(slices.Values(c.Columns)))}
 	var errs []error
 	switch c.Format {
 	case "debezium":

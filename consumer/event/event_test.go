@@ -219,7 +219,7 @@ func TestSkips(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	ada := usync.Change{User: "10", Op: usync.Upsert, Columns: map[string]any{"name": "Ada", "email": nil, "phone": usync.Unavailable{NoColumn: true}}}
+	ada := usync.Change{User: "10", Op: usync.Upsert, Columns: usync.ColumnsOf(map[string]any{"name": "Ada", "email": nil, "phone": usync.Unavailable{NoColumn: true}})}
 	gone := usync.Change{User: "10", Op: usync.Delete}
 	const row = `{"id":10,"name":"Ada","email":null}`
 	second := time.Unix(1477053217, 0).UTC()
@@ -299,7 +299,7 @@ func TestLargeName(t *testing.T) {
 	name := strings.Repeat(`a\"`, 1<<19)
 	d := mustNew(t, Config{Format: "json", UserID: "id", Columns: []string{"name"}})
 	e, err := d.Decode(&Record{Key: []byte(`1`), Value: []byte(`{"id":1,"name":"` + name + `"}`)})
-	if got, _ := e.Change.Columns["name"].(string); err != nil || len(got) != 1<<20 {
+	if got, _ := column(e, "name").(string); err != nil || len(got) != 1<<20 {
 		t.Errorf("got %d bytes, error %v", len(got), err)
 	}
 }

@@ -96,11 +96,11 @@ func (f *fixture) check(t *testing.T, d *Decoder) {
 		expected.Change = usync.Change{
 			User:     f.Want.User,
 			Op:       usync.Upsert,
-			Columns:  columnsOf(t, f.Want.Columns),
+			Columns:  usync.ColumnsOf(columnsOf(t, f.Want.Columns)),
 			Position: usync.Position{Topic: f.Topic, Partition: f.Partition, Offset: f.Offset},
 		}
 		if f.Want.Delete {
-			expected.Change.Op, expected.Change.Columns = usync.Delete, nil
+			expected.Change.Op, expected.Change.Columns = usync.Delete, usync.Columns{}
 		}
 		if f.Want.SourceMS != 0 {
 			expected.Change.Source = time.UnixMilli(f.Want.SourceMS).UTC()

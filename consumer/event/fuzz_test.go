@@ -78,11 +78,11 @@ func checkEvent(t *testing.T, e Event, err error) {
 	}
 	switch c.Op {
 	case usync.Delete:
-		if c.Columns != nil {
+		if c.Columns.Len() > 0 {
 			t.Fatalf("a delete with columns: %v", c.Columns)
 		}
 	case usync.Upsert:
-		if len(c.Columns) != 6 {
+		if c.Columns.Len() != 6 {
 			t.Fatalf("columns %v", c.Columns)
 		}
 	default:

@@ -4,9 +4,9 @@ package event
 // used again for another record, so that reading costs no memory but the result's.
 type scratch struct {
 	value, key outline
-	ids        []cell         // of the columns of the user-ID expression
-	cells      []cell         // of the mapped columns
-	columns    map[string]any // what the user-ID expression is computed from
+	ids        []cell // of the columns of the user-ID expression
+	idValues   []any  // the same, decoded
+	cells      []cell // of the mapped columns
 }
 
 // maxMembers is how many members an outline may have to be used again: one record of
@@ -18,11 +18,11 @@ func (d *Decoder) take() *scratch {
 		return in
 	}
 	return &scratch{
-		value:   outline{levels: recordLevels},
-		key:     outline{levels: recordLevels},
-		ids:     make([]cell, len(d.userColumns)),
-		cells:   make([]cell, len(d.columns)),
-		columns: make(map[string]any, len(d.userColumns)),
+		value:    outline{levels: recordLevels},
+		key:      outline{levels: recordLevels},
+		ids:      make([]cell, len(d.userColumns)),
+		idValues: make([]any, len(d.userColumns)),
+		cells:    make([]cell, len(d.columns)),
 	}
 }
 
@@ -36,6 +36,6 @@ func (d *Decoder) give(in *scratch) {
 	}
 	clear(in.ids)
 	clear(in.cells)
-	clear(in.columns)
+	clear(in.idValues)
 	d.scratches.Put(in)
 }

@@ -11,26 +11,26 @@ import (
 	usync "usersync/sync"
 )
 
-// userID computes the user's ID from in.ids. A column that is missing there is left out,
-// which the expression reads as not known. The ID is sent unchanged: trimming it could
+// userID computes the user's ID from in.ids. A column that is missing there is not
+// known. The ID is sent unchanged: trimming it could
 // make two users one.
 func (d *Decoder) userID(in *scratch, field string) (string, error) {
-	clear(in.columns)
 	for i, c := range in.ids {
 		switch {
 		case c.json == nil:
+			in.idValues[i] = usync.Unavailable{NoColumn: true}
 			continue
 		case d.placeholder.in(c.json):
-			in.columns[d.userColumns[i]] = usync.Unavailable{}
+			in.idValues[i] = usync.Unavailable{}
 			continue
 		}
 		v, ok := decodeValue(c.json, c.schema)
 		if !ok {
 			return "", &Error{codeBadUserID, field}
 		}
-		in.columns[d.userColumns[i]] = v
+		in.idValues[i] = v
 	}
-	v, err := d.user.Eval(in.columns)
+	v, err := d.user.Eval(usync.NewColumns(d.userColumns, in.idValues))
 	if err != nil {
 		return "", &Error{codeBadUserID, field}
 	}

@@ -39,20 +39,20 @@ func (c cell) shares() bool {
 }
 
 // mapped decodes the columns that the destinations use.
-func (d *Decoder) mapped(in *scratch, r, before row) (map[string]any, error) {
-	columns := make(map[string]any, len(d.columns))
+func (d *Decoder) mapped(in *scratch, r, before row) (usync.Columns, error) {
+	values := make([]any, len(d.columns))
 	size := 0
 	for i, name := range d.columns {
 		c := r.column(name)
 		if c.json == nil {
 			// The table has no such column, or not any more. Taking it for NULL would
 			// blank a field that the vendor holds.
-			columns[name] = usync.Unavailable{NoColumn: true}
+			values[i] = usync.Unavailable{NoColumn: true}
 			continue
 		}
 		if d.placeholder.in(c.json) {
 			if c = d.known(before, name); c.json == nil {
-				columns[name] = usync.Unavailable{}
+				values[i] = usync.Unavailable{}
 				continue
 			}
 		}
@@ -70,16 +70,16 @@ func (d *Decoder) mapped(in *scratch, r, before row) (map[string]any, error) {
 		case c.shares():
 			from := texts.Len()
 			texts.Write(c.json[1 : len(c.json)-1])
-			columns[name] = texts.String()[from:]
+			values[i] = texts.String()[from:]
 		default:
 			v, ok := decodeValue(c.json, c.schema)
 			if !ok {
-				return nil, &Error{codeBadColumn, name}
+				return usync.Columns{}, &Error{codeBadColumn, name}
 			}
-			columns[name] = v
+			values[i] = v
 		}
 	}
-	return columns, nil
+	return usync.NewColumns(d.columns, values), nil
 }
 
 // known returns a column of a row as it was before, if that holds a real value.

@@ -229,7 +229,7 @@ func TestDefaultMapping(t *testing.T) {
 		"full_name": nil, "first_name": "Ann", "last_name": "Lee", "username": "ann", "email": "ann@example.com",
 		"phone": "08123456789", "language": "english", "locale": "id-ID",
 	}
-	p, _, err := m.Payload(&usync.Change{User: "7", Op: usync.Upsert, Columns: row})
+	p, _, err := m.Payload(&usync.Change{User: "7", Op: usync.Upsert, Columns: usync.ColumnsOf(row)})
 	want := `{"auth_id":"7","mobile_no":"628123456789","email":"ann@example.com","name":"Ann Lee","language_code":"id"}`
 	if err != nil || string(p.Body) != want {
 		t.Errorf("%v\ngot  %s\nwant %s", err, p.Body, want)

@@ -173,7 +173,7 @@ func TestDefaultMapping(t *testing.T) {
 		"long username": {row("username", long), `{"xcUserID":"7","fullName":"Ann Lee"` + strings.Replace(rest, `"ann"`, `""`, 1)},
 		"username, 100": {row("username", long[:200]), `{"xcUserID":"7","fullName":"Ann Lee"` + strings.Replace(rest, `"ann"`, `"`+long[:200]+`"`, 1)},
 	} {
-		p, _, err := m.Payload(&usync.Change{User: "7", Op: usync.Upsert, Columns: c.row})
+		p, _, err := m.Payload(&usync.Change{User: "7", Op: usync.Upsert, Columns: usync.ColumnsOf(c.row)})
 		if err != nil || string(p.Body) != c.want {
 			t.Errorf("%s: %v\ngot  %s\nwant %s", name, err, p.Body, c.want)
 		}

@@ -80,7 +80,8 @@ func nameIn(_ *event.Record, c *usync.Change) string {
 	if c == nil {
 		return "undecodable"
 	}
-	name, _ := c.Columns["full_name"].(string)
+	v, _ := c.Columns.Get("full_name")
+	name, _ := v.(string)
 	return name
 }
 

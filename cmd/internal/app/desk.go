@@ -125,7 +125,8 @@ func lasting(calls int, rate float64) time.Duration {
 // incomplete reports whether the source has left one of these columns out of the row.
 func incomplete(c *usync.Change, columns []string) bool {
 	for _, name := range columns {
-		if u, ok := c.Columns[name].(usync.Unavailable); ok && !u.NoColumn {
+		v, _ := c.Columns.Get(name)
+		if u, ok := v.(usync.Unavailable); ok && !u.NoColumn {
 			return true
 		}
 	}

@@ -273,7 +273,9 @@ func (x *explanation) newReport() *explainReport {
 	if source := e.Change.Source; !source.IsZero() {
 		r.Newest.Source = &source
 	}
-	r.Newest.Fields = slices.Sorted(maps.Keys(e.Change.Columns))
+	for name := range e.Change.Columns.All() {
+		r.Newest.Fields = append(r.Newest.Fields, name)
+	}
 	if x.options.ShowValues {
 		r.Newest.Row = string(n.record.Value)
 	}

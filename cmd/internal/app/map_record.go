@@ -111,7 +111,7 @@ func (m *mapper) suspect(c *usync.Change) {
 		s.padded = s.padded || strings.HasSuffix(text, "=")
 	}
 	look("the user's ID", c.User)
-	for name, value := range c.Columns {
+	for name, value := range c.Columns.All() {
 		look("column "+name, value)
 	}
 }
