@@ -17,7 +17,7 @@ type moment uint64
 
 // fault is a user's memory of failing. It ends with a success.
 type fault struct {
-	failed   moment // of the newest failure; 0: none
+	failed   moment // of the newest failure
 	verdict  Verdict
 	code     string
 	field    string

@@ -122,7 +122,7 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 	if !l.payload(now, u) {
 		return nil
 	}
-	if l.skip(u, p, p.payload) {
+	if l.skip(u, p, p.body) {
 		l.settle(now, u)
 		return nil
 	}
@@ -136,7 +136,7 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 	l.become(u, calling)
 	l.inflight++
 	l.limit.start(now)
-	return &Call{Payload: p.payload, Position: p.change.Position, Started: now, user: u, pending: p, start: l.moment()}
+	return &Call{Payload: Payload{User: u.id, Body: p.body}, Position: p.change.Position, Started: now, user: u, pending: p, start: l.moment()}
 }
 
 // endsHere settles u's change, a delete, if it needs no call.
@@ -147,7 +147,7 @@ func (l *Lane) endsHere(now time.Time, u *user) bool {
 	}
 	u.last = nil // nothing is wanted of this user any more
 	l.forgive(u)
-	if !l.skip(u, p, Payload{}) {
+	if !l.skip(u, p, nil) {
 		l.m.Lane.Deliveries.Nothing.Inc()
 		l.reached(u, p)
 	}
@@ -231,7 +231,7 @@ func (l *Lane) unsure(now time.Time, u *user, p *pending, code string) {
 		u.last = p // what the destination held before: only something newer is worth a confirm call
 		l.alarms.set(u.fence, u)
 	}
-	p.doubt = l.addDoubt(u, p.payload.Body, now.Add(l.cfg.Retry.ConfirmAfter))
+	p.doubt = l.addDoubt(u, p.body, now.Add(l.cfg.Retry.ConfirmAfter))
 }
 
 // delivered notes that the destination holds the change.
@@ -242,7 +242,7 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 		l.unannounce()
 		l.limit.recovered(now, l.moment())
 	}
-	if tookBack(&u.fault, p) {
+	if tookBack(u.fault, p) {
 		l.blame.believed[u.fault.judged] = now.Add(doubted)
 		reason := u.fault.judged.String()
 		l.reprieve(func(l *Letter) bool { return l.Reason == reason })
@@ -271,8 +271,12 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 
 // failed notes a failure that may be the user's or the destination's.
 func (l *Lane) failed(now time.Time, c *Call, end moment, e *CallError) {
-	u, f := c.user, &c.user.fault
-	again := f.failures > 0
+	u := c.user
+	again := u.fault != nil
+	if !again {
+		u.fault = new(fault)
+	}
+	f := u.fault
 	if f.failures++; f.failures == strikes {
 		l.release.failing++
 	}

@@ -44,16 +44,16 @@ type Unavailable struct {
 
 // Change is the newest known state of one user, or the news that it is gone.
 type Change struct {
-	User     string
-	Op       Op
+	User string
+	Op   Op
+	// Force says that an operator wants the user sent although the destination is known
+	// to hold it: it was edited there, or restored.
+	Force    bool
 	Columns  Columns   // the mapped ones only; a Delete has none
 	Position Position  // of the row's own record, also if an operator has it sent once more
 	Written  time.Time // by the clock of Kafka or of the record's producer
 	// Source is when the source database committed the change; zero if unknown.
 	Source time.Time
-	// Force says that an operator wants the user sent although the destination is known
-	// to hold it: it was edited there, or restored.
-	Force bool
 }
 
 // fillFrom takes each unavailable column of c from older, the state of the same
@@ -78,7 +78,7 @@ func (c *Change) newerThan(older *Change) bool {
 // Heap estimates the heap bytes that c occupies while it waits.
 func (c *Change) Heap() int {
 	const (
-		user  = 832 // c itself, what the lane knows of the user, and the place that is held
+		user  = 672 // c itself, what the lane knows of the user, and the place that is held
 		value = 16  // an interface
 	)
 	n := user + len(c.User)

@@ -29,7 +29,7 @@ func (l *Lane) remember(u *user, p *pending) {
 	if len(l.control) == remembered {
 		l.control = l.control[:remembered-1]
 	}
-	l.control = slices.Insert(l.control, 0, &pending{change: p.change, payload: p.payload, control: true})
+	l.control = slices.Insert(l.control, 0, &pending{change: p.change, body: p.body, control: true})
 }
 
 // forgetControl forgets a payload that is no longer the newest of its user.

@@ -156,11 +156,10 @@ func (l *Lane) print(body []byte) Fingerprint {
 	return l.cfg.Delivered.Fingerprint(body)
 }
 
-// skip reports whether p, which sends payload, needs no call since the destination holds
+// skip reports whether p, which sends body, needs no call since the destination holds
 // that already, and counts it. Until now it may have been sent something else, of which
 // nothing is known to have gone wrong: then it is not Held.
-func (l *Lane) skip(u *user, p *pending, payload Payload) bool {
-	body := payload.Body
+func (l *Lane) skip(u *user, p *pending, body []byte) bool {
 	switch {
 	case p.attempts > 0 || p.confirm || p.control || p.retrial || p.change.Force:
 		return false
@@ -177,7 +176,7 @@ func (l *Lane) skip(u *user, p *pending, payload Payload) bool {
 	if body != nil && len(l.control) < remembered {
 		// It is as good as delivered to compare with. After a takeover it may be all there
 		// is: whoever is at fault would otherwise wait until somebody else changes.
-		l.remember(u, &pending{change: p.change, payload: payload})
+		l.remember(u, &pending{change: p.change, body: body})
 	}
 	return true
 }
@@ -189,7 +188,7 @@ func (l *Lane) skipsAtOnce(now time.Time, u *user, p *pending) bool {
 		return false
 	}
 	payload, _, err := l.cfg.Mapper.Payload(&p.change)
-	if err != nil || !l.skip(u, p, payload) {
+	if err != nil || !l.skip(u, p, payload.Body) {
 		return false
 	}
 	l.mapped(now, &p.change)
@@ -199,9 +198,9 @@ func (l *Lane) skipsAtOnce(now time.Time, u *user, p *pending) bool {
 // reached notes that p was delivered, or is a delete that needs no call.
 func (l *Lane) reached(u *user, p *pending) {
 	at := p.change.Position
-	v := Version{Status: p.change.Op.status(), Offset: at.Offset, Print: l.print(p.payload.Body), Row: l.row(&p.change)}
+	v := Version{Status: p.change.Op.status(), Offset: at.Offset, Print: l.print(p.body), Row: l.row(&p.change)}
 	u.proof = nil
-	if u.doubtsOther(p.payload.Body) {
+	if u.doubtsOther(p.body) {
 		u.proof = &proof{at, v}
 		v = Version{Status: Unknown, Cause: CauseDoubt, Offset: at.Offset}
 	}
@@ -211,7 +210,7 @@ func (l *Lane) reached(u *user, p *pending) {
 // attempted notes that a call of p did not end well: the destination may hold what
 // it sent, or still what it held. A confirm call says what is there already.
 func (l *Lane) attempted(u *user, p *pending) {
-	body := p.payload.Body
+	body := p.body
 	if l.holds(&p.change, body) || u.proof != nil && u.proof.Print == l.print(body) {
 		return
 	}

@@ -94,7 +94,7 @@ func TestUnchangedIsCompared(t *testing.T) {
 	}
 	w.deliver("v1")
 	w.says(t, "v1")
-	if len(w.lane.control) != 1 || w.lane.control[0].change.User != "u" || w.lane.control[0].payload.Body == nil {
+	if len(w.lane.control) != 1 || w.lane.control[0].change.User != "u" || w.lane.control[0].body == nil {
 		t.Errorf("%d payloads to compare with, want that of the user that was passed over", len(w.lane.control))
 	}
 }

@@ -111,7 +111,7 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 		switch {
 		case d.until.After(now):
 			return false
-		case u.last != nil && u.lastAt.Before(d.until) && !bytes.Equal(u.last.payload.Body, d.body) && !sabotage.On(sabotage.NoConfirm):
+		case u.last != nil && u.lastAt.Before(d.until) && !bytes.Equal(u.last.body, d.body) && !sabotage.On(sabotage.NoConfirm):
 			overwrote = d
 			return false
 		}

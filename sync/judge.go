@@ -12,8 +12,8 @@ import (
 // judge weighs the user's last failure, now that its next attempt would begin,
 // and returns the reason to give its change up, or "".
 func (l *Lane) judge(now time.Time, u *user) string {
-	f, p := &u.fault, u.cur
-	if f.failed == 0 || sabotage.On(sabotage.BlameNobody) {
+	f, p := u.fault, u.cur
+	if f == nil || sabotage.On(sabotage.BlameNobody) {
 		return ""
 	}
 	believed := l.blame.believes(now, f.verdict)
@@ -46,21 +46,23 @@ func (l *Lane) judge(now time.Time, u *user) string {
 
 // tookBack reports whether the delivery of p shows that the destination accepts
 // now what it rejected or refused before.
-func tookBack(f *fault, p *pending) bool { return f.body != nil && bytes.Equal(f.body, p.payload.Body) }
+func tookBack(f *fault, p *pending) bool {
+	return f != nil && f.body != nil && bytes.Equal(f.body, p.body)
+}
 
 // frozen says that the user has failed for so long that its change must be
 // judged before another may take its place: else a user that changes faster
 // than it is retried would never be given up, and hold the frontier for ever.
 func (l *Lane) frozen(u *user) bool {
-	return u.fault.charged >= strikes || u.fault.contrast >= l.cfg.Retry.GiveUpAfter
+	return u.fault != nil && (u.fault.charged >= strikes || u.fault.contrast >= l.cfg.Retry.GiveUpAfter)
 }
 
 // forgive forgets that u has failed.
 func (l *Lane) forgive(u *user) {
-	if u.fault.failures >= strikes {
+	if u.failures() >= strikes {
 		l.release.failing--
 	}
-	u.fault = fault{}
+	u.fault = nil
 }
 
 // giveUp makes u's change eligible for the dead-letter topic.
@@ -69,7 +71,7 @@ func (l *Lane) giveUp(now time.Time, u *user, reason, code, field string) {
 	l.withdraw(u)
 	u.letter = &Letter{
 		From: p.change.Position, To: p.change.Position, Reason: reason, Code: code, Field: field,
-		Attempts: u.fault.failures, Change: &p.change, Failed: now, count: 1, user: u,
+		Attempts: u.failures(), Change: &p.change, Failed: now, count: 1, user: u,
 	}
 	l.become(u, eligible)
 	l.release.add(now, u.letter)
@@ -128,7 +130,7 @@ func (l *Lane) Letter(now time.Time) *Letter {
 		if letter == nil || letter.user == nil {
 			return letter
 		}
-		if f := &letter.user.fault; letter.disguised() && !f.final && !letter.accepted {
+		if f := letter.user.fault; letter.disguised() && !f.final && !letter.accepted {
 			// An outage of a part of the destination ends for its users one by one.
 			// The last of them must not be given up for what was true before.
 			f.final, letter.writing = true, false

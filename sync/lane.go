@@ -351,7 +351,7 @@ func (l *Lane) promote(now time.Time, u *user) {
 
 // forget drops a user of whom nothing has to be known.
 func (l *Lane) forget(u *user) {
-	if u.cur == nil && len(u.doubts) == 0 && u.fault.failed == 0 {
+	if u.cur == nil && len(u.doubts) == 0 && u.fault == nil {
 		delete(l.users, u.id)
 	}
 }

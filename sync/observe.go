@@ -13,7 +13,7 @@ func (l *Lane) Drop() {
 		if u.cur != nil {
 			l.m.Lane.Deliveries.Dropped.Inc()
 		}
-		if u.fault.failed == 0 {
+		if u.fault == nil {
 			delete(l.users, id)
 			continue
 		}

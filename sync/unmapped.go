@@ -104,7 +104,7 @@ func (m *unmappedUsers) state(now time.Time, settle time.Duration) (state, code 
 // whether there is one.
 func (l *Lane) payload(now time.Time, u *user) bool {
 	p := u.cur
-	if p.payload.Body != nil {
+	if p.body != nil {
 		return true
 	}
 	payload, omitted, err := l.cfg.Mapper.Payload(&p.change)
@@ -117,7 +117,7 @@ func (l *Lane) payload(now time.Time, u *user) bool {
 	}
 	switch {
 	case err == nil:
-		p.payload = payload
+		p.body = payload.Body
 		l.mapped(now, &p.change)
 		return true
 	case l.unmapped.proven(p.change.evidence()):

@@ -82,7 +82,7 @@ func TestUnmappedIsReplaced(t *testing.T) {
 			w := newWorld()
 			w.submitOne("u", "bad")
 			w.quiet(t)
-			w.lane.users["u"].fault.charged = strikes
+			w.lane.users["u"].fault = &fault{charged: strikes}
 			for range 1000 { // which costs nothing (G6)
 				w.submitOne("u", "bad")
 				w.quiet(t)

@@ -27,24 +27,24 @@ type Sent struct {
 	Remapped bool
 }
 
-// pending is one change on its way to the destination.
+// pending is one change on its way to the destination. There is one for each user who
+// waits, so what it takes is most of what an outage costs.
 type pending struct {
-	change  Change
-	payload Payload // set when it is first sent
-	places  []Place // one for each partition that the user's changes came from
-	heap    int     // bytes that count against the window
-	since   time.Time
-	source  time.Time // of the oldest change that this one stands for, without repeats
-	repeat  bool      // an operator has it sent once more, and nothing new is among what it stands for
+	change Change
+	body   []byte  // of its payload, set when it is first sent
+	places []Place // one for each partition that the user's changes came from
+	heap   int     // bytes that count against the window
+	since  time.Time
+	source time.Time // of the oldest change that this one stands for, without repeats
+	doubt  *doubt    // of an attempt whose outcome is unknown: p's place passes to it
 
-	attempts int
-	charged  int    // of those, failures shown to be this change's own
-	retrial  bool   // it is to be sent once more, whatever was known before
-	dropped  bool   // its partition was forgotten while it was in flight
-	confirm  bool   // a delivered payload, sent once more: see doubt.go
-	control  bool   // a delivered payload, sent to have someone to compare with: see control.go
-	doubt    *doubt // of an attempt whose outcome is unknown: p's place passes to it
-
+	attempts  int
+	charged   int  // of those, failures shown to be this change's own
+	repeat    bool // an operator has it sent once more, and nothing new is among what it stands for
+	retrial   bool // it is to be sent once more, whatever was known before
+	dropped   bool // its partition was forgotten while it was in flight
+	confirm   bool // a delivered payload, sent once more: see doubt.go
+	control   bool // a delivered payload, sent to have someone to compare with: see control.go
 	announced bool // of a remembered payload: the next owner would know of a call
 }
 
@@ -127,10 +127,18 @@ type user struct {
 	lastAt time.Time
 	proof  *proof // see delivered.go
 
-	fault  fault  // see blame.go
+	fault  *fault // since its last success, nil: it has not failed; see blame.go
 	group  *group // when unmapped
 	lacks  error  // when unmapped: what the mapper said
 	letter *Letter
+}
+
+// failures is how often u has failed in a row.
+func (u *user) failures() int {
+	if u.fault == nil {
+		return 0
+	}
+	return u.fault.failures
 }
 
 // newest is the newest change that waits or is in flight.
