@@ -31,6 +31,8 @@ type generation struct {
 
 	fetch    *fetcher
 	portions chan *portion
+	begun    chan *usync.Call // to be made by one of the callers
+	callers  int
 	calls    chan ended
 	letters  chan sentLetter
 	found    chan func()              // what was looked up for retries, to be taken in by the loop
@@ -74,7 +76,7 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	}
 	x := &generation{
 		Config: &p.cfg, p: p, lane: p.lane, gen: gen, counts: p.partitionCounts(),
-		portions: make(chan *portion), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1), found: make(chan func()), written: map[usync.Position]int64{},
+		portions: make(chan *portion), begun: make(chan *usync.Call, p.cfg.Lane.Concurrency), calls: make(chan ended, p.cfg.Lane.Concurrency), letters: make(chan sentLetter, 1), found: make(chan func()), written: map[usync.Position]int64{},
 		state: metrics.StateRunning, lease: lease{length: p.cfg.SessionTimeout / 2},
 	}
 	x.commit = committer{request: p.cfg.Client.Commit, group: p.cfg.Group, id: int(gen.ID), member: gen.MemberID, answers: make(chan commitAnswer, 1)}
@@ -105,6 +107,7 @@ func (p *Pipeline) generation(g, hard context.Context, gen *kafka.Generation, re
 	x.loop(reading, hard, regroup)
 	stop()
 	x.drain(hard)
+	close(x.begun)
 	x.wg.Wait()
 }
 
@@ -227,11 +230,24 @@ func (g *generation) start(now time.Time) {
 			return
 		}
 		g.p.tell(trace.Event{Kind: trace.Call, Topic: c.Position.Topic, Partition: c.Position.Partition, Offset: c.Position.Offset, User: c.Payload.User})
-		g.wg.Go(func() { g.calls <- ended{c, g.call(c)} })
+		g.begun <- c // never waits: it has room for all that may be in flight
+		if g.callers < g.lane.InFlight() {
+			g.callers++
+			g.wg.Go(g.callAll)
+		}
 	}
 }
 
-// call makes one call, on a goroutine of its own.
+// callAll makes one call after the other, until no more are begun. There is a goroutine for
+// each that may be in flight, and not for each call: all that net/http needs would make
+// the stack of each grow anew.
+func (g *generation) callAll() {
+	for c := range g.begun {
+		g.calls <- ended{c, g.call(c)}
+	}
+}
+
+// call makes one call.
 func (g *generation) call(c *usync.Call) error {
 	if c.Probe {
 		if err := g.Target.Reload(); err != nil {

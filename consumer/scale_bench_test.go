@@ -62,7 +62,7 @@ func newLooping(tb testing.TB, partitions int) *looping {
 	}
 	g := &generation{
 		Config: cfg, p: &Pipeline{}, lane: usync.NewLane(cfg.Lane), gen: &kafka.Generation{}, byName: map[TopicPartition]*owned{},
-		portions: make(chan *portion), calls: make(chan ended, 16), letters: make(chan sentLetter, 1), found: make(chan func()),
+		portions: make(chan *portion), begun: make(chan *usync.Call, 16), calls: make(chan ended, 16), letters: make(chan sentLetter, 1), found: make(chan func()),
 		written: map[usync.Position]int64{}, state: metrics.StateRunning, lease: lease{length: time.Minute},
 	}
 	starts := map[TopicPartition]start{}
@@ -87,7 +87,7 @@ func (l *looping) run(tb testing.TB) {
 	ctx, end := context.WithCancel(tb.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); l.loop(ctx, tb.Context(), nil) }()
-	tb.Cleanup(func() { end(); <-done })
+	tb.Cleanup(func() { end(); <-done; close(l.begun) })
 	l.change(0)
 }
 

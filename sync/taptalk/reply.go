@@ -1,6 +1,7 @@
 package taptalk
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -28,6 +29,8 @@ type text string
 func (t *text) UnmarshalJSON(b []byte) error {
 	*t = ""
 	switch c := b[0]; {
+	case c == '"' && bytes.IndexByte(b, '\\') < 0: // nothing is escaped, as nearly always
+		*t = text(b[1 : len(b)-1])
 	case c == '"':
 		return json.Unmarshal(b, (*string)(t))
 	case c == '-' || c >= '0' && c <= '9':

@@ -101,6 +101,7 @@ func TestClassifyRest(t *testing.T) {
 	}{
 		"ok":              {200, ok, nil},
 		"ok, number":      {200, `{"status":"200","data":{"userID":6}}`, nil},
+		"ok, escaped":     {200, `{"status":"\u0032\u00300","data":{"userID":"6"}}`, nil},
 		"ok, 201":         {201, `{"status":201,"error":{"code":""},"data":{"userID":"6"}}`, nil},
 		"429":             {429, html, &usync.CallError{Verdict: usync.Failed, Code: "http_429", Throttled: true}},
 		"429, code":       {429, envelopeOf(400, "40002", "105"), &usync.CallError{Verdict: usync.Failed, Code: "http_429", Throttled: true}},
