@@ -17,6 +17,7 @@ import (
 // TestKilledUnderLoad hold which calls these may be, so they are left out here unless
 // figures are asked for.
 func TestDuplicateCalls(t *testing.T) {
+	t.Parallel() // it counts, and measures no time
 	cases := []*replacement{{kill: false}, {kill: true}}
 	if *figures {
 		cases = append(cases, &replacement{kill: false, state: true}, &replacement{kill: true, state: true})
@@ -26,7 +27,7 @@ func TestDuplicateCalls(t *testing.T) {
 	})
 	for _, r := range cases {
 		t.Run(r.String(), func(t *testing.T) {
-			t.Parallel() // they count, and measure no time
+			t.Parallel()
 			r.run(t)
 		})
 	}
