@@ -129,7 +129,7 @@ func TestStateOfLostChanges(t *testing.T) {
 	for _, end := range []int64{5, 1000} {
 		s.changes = end
 		next := s.begin()
-		for n, want := range []usync.Version{{Status: usync.Held, Offset: 4}, {Status: usync.Unknown}, {Status: usync.Unknown}} {
+		for n, want := range []usync.Version{{Status: usync.Held, Offset: 4}, {Status: usync.Unknown, Cause: CauseCut}, {Status: usync.Unknown, Cause: CauseCut}} {
 			if got := next.table.get(aUser(n)); got != want {
 				t.Errorf("log of %d changes: user %d has %+v, want %+v", end, n, got, want)
 			}

@@ -350,25 +350,3 @@ func thaw(b *bubble, compacted bool) {
 	b.commits(2*time.Minute, both...)
 	b.right(both...)
 }
-
-// TestMovedAndBack: a user's changes come from another partition, and then from the first
-// one with the old values again, each when nothing of the user waits (G1).
-func TestMovedAndBack(t *testing.T) {
-	inBubble(t, 2, func(b *bubble) {
-		b.keeping()
-		b.start()
-		b.hot()
-		for _, at := range []struct {
-			partition int32
-			n         int
-		}{{1, 1}, {0, 2}, {1, 1}, {1, 1}} {
-			b.raw(&kgo.Record{Partition: at.partition, Key: []byte(keyOf("1")), Value: fmt.Appendf(nil, `{"id":1,"full_name":%q}`, name(at.n))})
-			b.commits(2*time.Minute, both...)
-		}
-		for _, dest := range both {
-			if got := b.applied(dest, "1"); !slices.Equal(got, []string{name(1), name(2), name(1)}) {
-				t.Errorf("%s has had %v, want three calls, the last of them as the row is", dest, got)
-			}
-		}
-	})
-}

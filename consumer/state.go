@@ -107,12 +107,7 @@ func (s *states) Known(user string, at usync.Position) usync.Version {
 	return usync.Version{}
 }
 
-// Learn replaces what is known of a user. What another partition of this process says of
-// the user is not so any more:
-//
-//	A in partition 1   delivered, and held as of there
-//	B in partition 0   delivered when nothing of the user is in the lane
-//	A in partition 1   is not what the destination holds, and must be sent
+// Learn replaces what is known of a user, also as of other partitions: see moved.
 func (s *states) Learn(user string, at usync.Position, v usync.Version) {
 	p := s.part(at)
 	if p == nil {
@@ -120,14 +115,7 @@ func (s *states) Learn(user string, at usync.Position, v usync.Version) {
 	}
 	key := s.hash.user(user)
 	s.learn(p, key, v)
-	if !s.severalHave(key) {
-		return
-	}
-	for _, other := range s.parts {
-		if was := other.table.get(key); other != p && (was.Status == usync.Held || was.Status == usync.Deleted) {
-			s.learn(other, key, usync.Version{Status: usync.Unknown, Cause: usync.CauseConflict, Offset: was.Offset})
-		}
-	}
+	s.moved(p, key)
 }
 
 func (s *states) learn(p *state, key userKey, v usync.Version) {
@@ -148,7 +136,7 @@ func (s *states) learn(p *state, key userKey, v usync.Version) {
 func (s *states) Move(user string, at usync.Position, row usync.RowHash) {
 	if p := s.part(at); p != nil {
 		key := s.hash.user(user)
-		if v := p.table.get(key); v.Status == usync.Held || v.Status == usync.Deleted {
+		if v := p.table.get(key); holding(v) {
 			v.Offset, v.Row = max(v.Offset, at.Offset), row
 			p.table.put(key, v)
 		}
@@ -164,11 +152,20 @@ func (s *states) Row(user string, columns usync.Columns) usync.RowHash {
 	return s.rows.of(user, columns)
 }
 
-// begin takes the state of a partition that was loaded.
+// begin takes the state of a partition that was loaded, and looks for users who have moved
+// between it and another one.
 func (s *states) begin(tp TopicPartition, p *state) {
 	s.parts[tp] = p
 	for user := range p.table.entries {
 		s.joins(user)
+	}
+	if len(s.parts) == 1 {
+		return
+	}
+	for user, e := range p.table.entries {
+		if claims(e.version()) {
+			s.conflict(user)
+		}
 	}
 }
 

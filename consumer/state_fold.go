@@ -151,7 +151,7 @@ func (f *stateFold) learn(r stateRecord) {
 
 // bury takes it that nothing is known of a user.
 func (f *stateFold) bury(user userKey, why usync.Cause, offset int64) {
-	f.table.put(user, usync.Version{Status: usync.Unknown, Offset: offset})
+	f.table.put(user, usync.Version{Status: usync.Unknown, Cause: why, Offset: offset})
 	f.buried[user] = why
 }
 

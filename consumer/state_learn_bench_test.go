@@ -45,3 +45,28 @@ func BenchmarkLearn(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBegin is what it takes to begin with the states of a million users: to look
+// whether the process has them as of several partitions. Those who have moved are in two.
+func BenchmarkBegin(b *testing.B) {
+	const users = 1_000_000
+	for _, partitions := range []int{1, 2, 12, 1000} {
+		loaded := ownStates(partitions, users/partitions)
+		for _, moved := range []int{0, users / 10} {
+			for u := range moved * min(partitions-1, 1) {
+				from, to := loaded.parts[TopicPartition{"users", u % partitions}], loaded.parts[TopicPartition{"users", (u + 1) % partitions}]
+				user := loaded.hash.user(fmt.Sprintf("%d/%d", u%partitions, u/partitions))
+				to.table.put(user, from.table.get(user))
+				from.table.put(user, usync.Version{Status: usync.Unknown, Cause: CauseMoved})
+			}
+			b.Run(fmt.Sprintf("partitions=%d/moved=%d", partitions, moved), func(b *testing.B) {
+				for b.Loop() {
+					s := newStates(loaded.cfg, "sends", nil, "g", loaded.metrics)
+					for tp, p := range loaded.parts {
+						s.begin(tp, p)
+					}
+				}
+			})
+		}
+	}
+}

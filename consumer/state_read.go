@@ -56,18 +56,15 @@ func (s *StateReader) Read(ctx context.Context, source TopicPartition, note stri
 func (s *StateReader) Find(ctx context.Context, source TopicPartition, note, id string) (k Known, proven bool, err error) {
 	user := s.cfg.hash().user(id)
 	k.User = user
-	var cause usync.Cause
 	table, proven, err := s.fold(ctx, source, note, func(r stateRecord, at time.Time) {
 		if r.kind == stateUser && r.user == user {
-			k.Written, cause = at, r.version.Cause
+			k.Written = at
 		}
 	})
 	if err != nil || !proven {
 		return k, false, err
 	}
-	if k.Version = table.get(user); k.Version.Status == usync.Unknown {
-		k.Version.Cause = cause
-	}
+	k.Version = table.get(user)
 	return k, true, nil
 }
 

@@ -60,13 +60,16 @@ type stateRecord struct {
 const (
 	CauseZombie usync.Cause = "zombie" // written by an owner after it had been replaced
 	CauseCut    usync.Cause = "cut"    // about a change that the log does not have any more
+	CauseMoved  usync.Cause = "moved"  // another partition has the last word on the user: see moved
 )
 
 // causes have a number each in a record: the place in this list, which only grows.
 var causes = []usync.Cause{
 	"", usync.CauseAttempted, usync.CausePossiblySent, usync.CauseDoubt, usync.CauseDeadLetter, usync.CauseConflict, usync.CauseResync,
-	CauseZombie, CauseCut,
+	CauseZombie, CauseCut, CauseMoved,
 }
+
+func causeNumber(c usync.Cause) byte { return byte(max(0, slices.Index(causes, c))) }
 
 // statePrefix is how the keys of one group and topic begin. A topic can't have a slash in
 // it, and none is left in the group.
@@ -94,7 +97,7 @@ func (r *stateRecord) value() []byte {
 	switch r.kind {
 	case stateUser:
 		v := r.version
-		value = append(value, byte(v.Status), byte(max(0, slices.Index(causes, v.Cause))))
+		value = append(value, byte(v.Status), causeNumber(v.Cause))
 		value = binary.AppendUvarint(value, uint64(v.Offset))
 		if v.Status == usync.Held || v.Status == usync.Deleted {
 			value = append(value, v.Print[:]...)

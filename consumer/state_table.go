@@ -13,9 +13,9 @@ type stateTable struct {
 	room    *stateRoom
 }
 
-// stateEntry is a version without its cause.
+// stateEntry is a version.
 type stateEntry struct {
-	print usync.Fingerprint
+	print usync.Fingerprint // of Unknown: the cause's number
 	row   usync.RowHash
 	at    uint64 // the offset, with the status in the upper two bits
 }
@@ -23,11 +23,19 @@ type stateEntry struct {
 const statusShift = 62
 
 func entryOf(v usync.Version) stateEntry {
-	return stateEntry{print: v.Print, row: v.Row, at: uint64(v.Status)<<statusShift | uint64(v.Offset)}
+	e := stateEntry{print: v.Print, row: v.Row, at: uint64(v.Status)<<statusShift | uint64(v.Offset)}
+	if v.Status == usync.Unknown {
+		e.print = usync.Fingerprint{causeNumber(v.Cause)}
+	}
+	return e
 }
 
 func (e stateEntry) version() usync.Version {
-	return usync.Version{Status: usync.Status(e.at >> statusShift), Offset: int64(e.at &^ (3 << statusShift)), Print: e.print, Row: e.row}
+	v := usync.Version{Status: usync.Status(e.at >> statusShift), Offset: int64(e.at &^ (3 << statusShift)), Print: e.print, Row: e.row}
+	if v.Status == usync.Unknown {
+		v.Cause, v.Print = causes[v.Print[0]], usync.Fingerprint{}
+	}
+	return v
 }
 
 // stateRoom counts the entries of all tables of a destination. Tables are filled side

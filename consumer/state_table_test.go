@@ -35,7 +35,11 @@ func TestStateTable(t *testing.T) {
 				delete(models[i], user)
 			default:
 				v := usync.Version{Status: usync.Status(rapid.IntRange(1, 3).Draw(t, "status")), Offset: rapid.Int64Range(0, 1<<61).Draw(t, "offset")}
-				v.Print[3] = rapid.Byte().Draw(t, "print")
+				if v.Status == usync.Unknown {
+					v.Cause = rapid.SampledFrom(causes).Draw(t, "cause")
+				} else {
+					v.Print[3] = rapid.Byte().Draw(t, "print")
+				}
 				v.Row[5] = rapid.Byte().Draw(t, "row")
 				tables[i].put(user, v)
 				models[i][user] = v

@@ -32,6 +32,6 @@ func newState(f factory) *State {
 		Writes:  Writes{Success: writes.WithLabelValues("success"), Error: writes.WithLabelValues("error")},
 		Pending: f.gauge("state_pending_writes", "Delivered versions that are not in the state topic yet; the offsets that depend on them wait."),
 		Unknown: f.counters("state_unknown_total", "Times that it became unknown what a user's version is, by cause.", []string{"cause"},
-			each("attempted", "possibly_sent", "doubt", "dead_letter", "conflict", "resync")...),
+			each("attempted", "possibly_sent", "doubt", "dead_letter", "conflict", "moved", "resync")...),
 	}
 }

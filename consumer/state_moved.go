@@ -1,0 +1,61 @@
+package consumer
+
+import usync "usersync/sync"
+
+// A user belongs to one partition, until partitions are added or the key changes. Then
+// several states say something of the user, each by its own offsets, which do not compare.
+// At most one of them may be believed, and that is the one that was told last. Who owns
+// all of the partitions knows which it is, and has the others say so.
+
+// holding reports whether v says what the destination holds.
+func holding(v usync.Version) bool { return v.Status == usync.Held || v.Status == usync.Deleted }
+
+// claims reports whether v may be the last word on its user: that another partition has it
+// is all that a moved one says.
+func claims(v usync.Version) bool { return v.Status != usync.Absent && v.Cause != CauseMoved }
+
+// moved has p alone say something of a user, since it was told just now:
+//
+//	A in partition 1   delivered, and held as of there
+//	B in partition 0   delivered when nothing of the user is in the lane
+//	A in partition 1   is not what the destination holds, and must be sent
+func (s *states) moved(p *state, user userKey) {
+	if !s.severalHave(user) {
+		return
+	}
+	for _, other := range s.parts {
+		if was := other.table.get(user); other != p && claims(was) {
+			s.learn(other, user, usync.Version{Status: usync.Unknown, Cause: CauseMoved, Offset: was.Offset})
+		}
+	}
+}
+
+// conflict has nothing said of a user of whom several partitions say something. Whoever has
+// told one of them did not have the other: it had another owner, or was not loaded yet, or
+// moved was not written there before its owner was killed.
+//
+// The cause is not that of moved. The partitions have a log each, and of two writes a kill
+// may leave one. Then the other partition still holds the user, and must not be believed
+// because this one has given in:
+//
+//	A in partition 1, B in partition 0    held as of both: nobody knows which is there
+//	written to 1, not to 0, killed        the next owner reads "conflict" and B, and begins anew
+func (s *states) conflict(user userKey) {
+	if !s.severalHave(user) {
+		return
+	}
+	said := 0
+	for _, p := range s.parts {
+		if claims(p.table.get(user)) {
+			said++
+		}
+	}
+	if said < 2 {
+		return
+	}
+	for _, p := range s.parts {
+		if was := p.table.get(user); holding(was) {
+			s.learn(p, user, usync.Version{Status: usync.Unknown, Cause: usync.CauseConflict, Offset: was.Offset})
+		}
+	}
+}
