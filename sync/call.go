@@ -111,8 +111,8 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 	if p.change.Op == Delete && l.endsHere(now, u) {
 		return nil
 	}
-	if u.fence.After(now) && u.unsure != p {
-		l.rest(u, u.fence)
+	if a := u.ambiguity; a.fences(now) && a.unsure != p {
+		l.rest(u, a.fence)
 		return nil
 	}
 	if reason := l.judge(now, u); reason != "" {
@@ -145,7 +145,9 @@ func (l *Lane) endsHere(now time.Time, u *user) bool {
 	if payload, _, err := l.cfg.Mapper.Payload(&p.change); err != nil || payload.Body != nil {
 		return false
 	}
-	u.last = nil // nothing is wanted of this user any more
+	if u.ambiguity != nil {
+		u.ambiguity.last = nil // nothing is wanted of this user any more
+	}
 	l.forgive(u)
 	if !l.skip(u, p, nil) {
 		l.m.Lane.Deliveries.Nothing.Inc()
@@ -226,10 +228,11 @@ func label(e *CallError) string {
 // waits for at least the length of a call, and p's payload may be applied later.
 func (l *Lane) unsure(now time.Time, u *user, p *pending, code string) {
 	l.m.Lane.Ambiguous.Of(code).Inc()
-	u.fence, u.unsure = now.Add(l.cfg.Timeout), p
+	a := u.ambiguous()
+	a.fence, a.unsure = now.Add(l.cfg.Timeout), p
 	if p.control {
-		u.last = p // what the destination held before: only something newer is worth a confirm call
-		l.alarms.set(u.fence, u)
+		a.last = p // what the destination held before: only something newer is worth a confirm call
+		l.alarms.set(a.fence, u)
 	}
 	p.doubt = l.addDoubt(u, p.body, now.Add(l.cfg.Retry.ConfirmAfter))
 }
@@ -260,8 +263,8 @@ func (l *Lane) delivered(now time.Time, c *Call) {
 	if !p.confirm && !p.source.IsZero() {
 		l.m.Lane.EventDelivery.Observe(now.Sub(p.source).Seconds())
 	}
-	if len(u.doubts) > 0 {
-		u.last, u.lastAt = p, c.Started
+	if a := u.ambiguity; len(a.open()) > 0 {
+		a.last, a.lastAt = p, c.Started
 		u.anchor(p)
 	}
 	l.reached(u, p)

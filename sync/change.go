@@ -78,7 +78,7 @@ func (c *Change) newerThan(older *Change) bool {
 // Heap estimates the heap bytes that c occupies while it waits.
 func (c *Change) Heap() int {
 	const (
-		user  = 672 // c itself, what the lane knows of the user, and the place that is held
+		user  = 576 // c itself, what the lane knows of the user, and the place that is held
 		value = 16  // an interface
 	)
 	n := user + len(c.User)

@@ -94,7 +94,7 @@ type proof struct {
 // distrust makes the version of a user Unknown, durably, as of the change at at.
 func (l *Lane) distrust(user string, at Position, why Cause) {
 	if u := l.users[user]; u != nil {
-		u.proof = nil
+		u.ambiguity.disprove()
 	}
 	v := l.cfg.Delivered.Known(user, at)
 	if v.Status != Unknown { // a user that fails again and again costs one write
@@ -109,7 +109,7 @@ func (l *Lane) GivenUp(user string, at Position) {
 	v := l.cfg.Delivered.Known(user, at)
 	if v.Offset <= at.Offset {
 		if u := l.users[user]; u != nil {
-			u.proof = nil
+			u.ambiguity.disprove()
 		}
 		v = Version{Status: Unknown, Cause: CauseDeadLetter, Offset: at.Offset}
 	}
@@ -199,9 +199,9 @@ func (l *Lane) skipsAtOnce(now time.Time, u *user, p *pending) bool {
 func (l *Lane) reached(u *user, p *pending) {
 	at := p.change.Position
 	v := Version{Status: p.change.Op.status(), Offset: at.Offset, Print: l.print(p.body), Row: l.row(&p.change)}
-	u.proof = nil
+	u.ambiguity.disprove()
 	if u.doubtsOther(p.body) {
-		u.proof = &proof{at, v}
+		u.ambiguity.proof = &proof{at, v}
 		v = Version{Status: Unknown, Cause: CauseDoubt, Offset: at.Offset}
 	}
 	l.cfg.Delivered.Learn(u.id, at, v)
@@ -211,7 +211,8 @@ func (l *Lane) reached(u *user, p *pending) {
 // it sent, or still what it held. A confirm call says what is there already.
 func (l *Lane) attempted(u *user, p *pending) {
 	body := p.body
-	if l.holds(&p.change, body) || u.proof != nil && u.proof.Print == l.print(body) {
+	a := u.ambiguity
+	if l.holds(&p.change, body) || a != nil && a.proof != nil && a.proof.Print == l.print(body) {
 		return
 	}
 	if !sabotage.On(sabotage.TrustAttempted) {
@@ -222,8 +223,8 @@ func (l *Lane) attempted(u *user, p *pending) {
 // proven notes that the doubts of u are over, and nothing was sent since what was
 // delivered last.
 func (l *Lane) proven(u *user) {
-	if u.proof != nil {
-		l.cfg.Delivered.Learn(u.id, u.proof.at, u.proof.Version)
-		u.proof = nil
+	if a := u.ambiguity; a.proof != nil {
+		l.cfg.Delivered.Learn(u.id, a.proof.at, a.proof.Version)
+		a.proof = nil
 	}
 }

@@ -31,9 +31,55 @@ type doubt struct {
 	open   bool
 }
 
+// ambiguity is what is known of a user of whom a call's outcome is, or was, unknown.
+type ambiguity struct {
+	fence  time.Time // changes newer than unsure wait until then
+	unsure *pending  // the change whose outcome set the fence
+	doubts []*doubt  // open
+	last   *pending  // the newest delivered change, kept while there are doubts
+	lastAt time.Time
+	proof  *proof // see delivered.go
+}
+
+// open returns the open doubts.
+func (a *ambiguity) open() []*doubt {
+	if a == nil {
+		return nil
+	}
+	return a.doubts
+}
+
+// newest returns the newest delivered change, if there are doubts.
+func (a *ambiguity) newest() *pending {
+	if a == nil {
+		return nil
+	}
+	return a.last
+}
+
+// fences reports whether newer changes wait.
+func (a *ambiguity) fences(now time.Time) bool { return a != nil && a.fence.After(now) }
+
+// disprove notes that what was to be known once the doubts are over is not.
+func (a *ambiguity) disprove() {
+	if a != nil {
+		a.proof = nil
+	}
+}
+
+// ambiguous returns what is known of u's calls with an unknown outcome, and begins it if
+// nothing is.
+func (u *user) ambiguous() *ambiguity {
+	if u.ambiguity == nil {
+		u.ambiguity = new(ambiguity)
+	}
+	return u.ambiguity
+}
+
 // addDoubt records that body may be applied to u until the given time.
 func (l *Lane) addDoubt(u *user, body []byte, until time.Time) *doubt {
-	for _, d := range u.doubts {
+	a := u.ambiguous()
+	for _, d := range a.doubts {
 		if bytes.Equal(d.body, body) {
 			if until.After(d.until) {
 				d.until = until
@@ -43,7 +89,7 @@ func (l *Lane) addDoubt(u *user, body []byte, until time.Time) *doubt {
 		}
 	}
 	d := &doubt{body: body, until: until, open: true}
-	u.doubts = append(u.doubts, d)
+	a.doubts = append(a.doubts, d)
 	l.open++
 	l.alarms.set(until, u)
 	return d
@@ -74,7 +120,7 @@ func (l *Lane) inherit(now time.Time, u *user, p *pending, sent Sent) {
 // doubtsOther reports whether another payload than body may be applied to u; a nil
 // body differs from all.
 func (u *user) doubtsOther(body []byte) bool {
-	return slices.ContainsFunc(u.doubts, func(d *doubt) bool {
+	return slices.ContainsFunc(u.ambiguity.open(), func(d *doubt) bool {
 		return body == nil || d.body == nil || !bytes.Equal(d.body, body)
 	})
 }
@@ -90,7 +136,7 @@ func (l *Lane) Suspect(id string, until time.Time) {
 // one, unless p has a longer one already: a new owner has to begin at p or below
 // to read it, and to confirm it if this one does not come to that.
 func (u *user) anchor(p *pending) {
-	for _, d := range u.doubts {
+	for _, d := range u.ambiguity.open() {
 		if len(d.places) == 0 && (p.doubt == nil || d.until.After(p.doubt.until)) {
 			p.doubt = d
 		}
@@ -102,16 +148,17 @@ func (u *user) anchor(p *pending) {
 // all, until something is delivered after them: what waits, if it is not given up
 // in the end, or else the last delivered payload, sent again.
 func (l *Lane) endDoubts(now time.Time, u *user) {
-	if len(u.doubts) == 0 || u.state == calling {
+	a := u.ambiguity
+	if len(a.open()) == 0 || u.state == calling {
 		return // a call that is on its way may be overwritten too: its end decides
 	}
 	var overwrote *doubt
 	var places []Place
-	u.doubts = slices.DeleteFunc(u.doubts, func(d *doubt) bool {
+	a.doubts = slices.DeleteFunc(a.doubts, func(d *doubt) bool {
 		switch {
 		case d.until.After(now):
 			return false
-		case u.last != nil && u.lastAt.Before(d.until) && !bytes.Equal(u.last.body, d.body) && !sabotage.On(sabotage.NoConfirm):
+		case a.last != nil && a.lastAt.Before(d.until) && !bytes.Equal(a.last.body, d.body) && !sabotage.On(sabotage.NoConfirm):
 			overwrote = d
 			return false
 		}
@@ -128,8 +175,8 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 			l.confirm(now, u)
 		}
 	}
-	if len(u.doubts) == 0 {
-		u.last = nil
+	if len(a.doubts) == 0 {
+		a.last = nil
 		l.proven(u)
 	}
 	l.forget(u)
@@ -139,7 +186,7 @@ func (l *Lane) endDoubts(now time.Time, u *user) {
 // the doubts.
 func (l *Lane) confirm(now time.Time, u *user) {
 	l.m.Lane.ConfirmCalls.Inc()
-	p := u.last
+	p := u.ambiguity.last
 	p.confirm, p.control, p.attempts, p.charged, p.since = true, false, 0, 0, now
 	u.cur = p
 	l.bytes += p.heap
@@ -152,7 +199,7 @@ func (l *Lane) confirm(now time.Time, u *user) {
 func (l *Lane) Doubts() map[Position]bool {
 	all := make(map[Position]bool)
 	for _, u := range l.users {
-		if len(u.doubts) == 0 {
+		if len(u.ambiguity.open()) == 0 {
 			continue
 		}
 		for _, at := range u.partitions() {

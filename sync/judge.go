@@ -164,8 +164,8 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	l.m.Lane.Deliveries.DeadLetter.Inc()
 	u.letter = nil
 	l.GivenUp(u.id, u.cur.change.Position)
-	if u.cur == u.last {
-		u.last = nil // a confirm call is given up only once
+	if u.cur == u.ambiguity.newest() {
+		u.ambiguity.last = nil // a confirm call is given up only once
 	}
 	l.forgive(u)
 	l.settle(now, u)

@@ -126,7 +126,7 @@ func (l *Lane) Submit(now time.Time, c Change, at Place, sent Sent) {
 	if older == nil {
 		// What c leaves out is at the destination, but a payload in doubt may take it
 		// back, and then c is what is sent once more.
-		older = u.last
+		older = u.ambiguity.newest()
 	}
 	if older != nil {
 		c.fillFrom(&older.change)
@@ -351,7 +351,7 @@ func (l *Lane) promote(now time.Time, u *user) {
 
 // forget drops a user of whom nothing has to be known.
 func (l *Lane) forget(u *user) {
-	if u.cur == nil && len(u.doubts) == 0 && u.fault == nil {
+	if u.cur == nil && len(u.ambiguity.open()) == 0 && u.fault == nil {
 		delete(l.users, u.id)
 	}
 }

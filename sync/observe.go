@@ -47,11 +47,13 @@ func (l *Lane) Forget(at Position) {
 		if !u.at.SamePartition(at) {
 			continue
 		}
-		for _, d := range u.doubts {
+		for _, d := range u.ambiguity.open() {
 			d.open = false
 			l.open--
 		}
-		u.doubts, u.last, u.proof = nil, nil, nil // an alarm may still ring for u
+		if a := u.ambiguity; a != nil {
+			a.doubts, a.last, a.proof = nil, nil, nil // an alarm may still ring for u
+		}
 		l.drop(&u.next)
 		switch u.state {
 		case calling:

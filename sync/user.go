@@ -118,14 +118,8 @@ type user struct {
 	state     state
 	cur, next *pending
 
-	due    time.Time // when resting: the end of it
-	fence  time.Time // changes newer than unsure wait until then
-	unsure *pending  // the change whose outcome set the fence
-
-	doubts []*doubt // open, see doubt.go
-	last   *pending // the newest delivered change, kept while there are doubts
-	lastAt time.Time
-	proof  *proof // see delivered.go
+	due       time.Time  // when resting: the end of it
+	ambiguity *ambiguity // nil: there was none; see doubt.go
 
 	fault  *fault // since its last success, nil: it has not failed; see blame.go
 	group  *group // when unmapped
@@ -163,7 +157,7 @@ func (u *user) partitions() []Position {
 			add(p.places)
 		}
 	}
-	for _, d := range u.doubts {
+	for _, d := range u.ambiguity.open() {
 		add(d.places)
 	}
 	return all
