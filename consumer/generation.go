@@ -40,6 +40,7 @@ type generation struct {
 	written  map[usync.Position]int64 // up to where letters are, by their first record, that could not be written whole
 
 	readCtx    context.Context // of what reads
+	taken      time.Time       // when the states were, as far as they are kept
 	stateTopic *stateLook
 	loads      chan loaded
 	flushes    chan flushed // buffered: a write that has ended never waits
@@ -166,6 +167,7 @@ func (g *generation) loop(ctx, hard context.Context, regroup <-chan struct{}) {
 		now := time.Now()
 		g.p.turned.Store(now.UnixNano())
 		g.obey()
+		g.lane.SetTrust(g.trust(now))
 		g.register(now)
 		g.yield(now)
 		g.gathered(now)

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // in writes a user's row, with the nth name, to a partition of its own choice, and waits for nothing.
@@ -91,4 +93,66 @@ func TestMovedBetweenOwners(t *testing.T) {
 			})
 		})
 	}
+}
+
+// movedUnnoticed has two users moved from partition 1 to 0 and one stay, all with different
+// owners, and returns when those are gone, and the next one can't read the state of partition 0.
+func (b *bubble) movedUnnoticed() (away *kfake.FaultHandle) {
+	b.keeping()
+	b.start()
+	b.start()
+	b.hot()
+	time.Sleep(time.Minute)
+	for _, user := range []string{"1", "2", "3"} {
+		b.moves(1, user, 1)
+	}
+	b.moves(0, "1", 2)
+	b.moves(0, "2", 2)
+	b.alive[0].stop()
+	b.alive[0].stop()
+	away = b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "state", Partitions: []int32{0}, Count: -1})
+	w := b.start()
+	b.until(time.Minute, "one partition loads, the other one has", func() bool {
+		return w.metric("state_loading_partitions") == 2 && b.said("the state is loaded", "partition=1", "worker=2", "destination=taptalk") &&
+			b.said("the state is loaded", "partition=1", "worker=2", "destination=haptik")
+	})
+	return away
+}
+
+// TestMovedWhileLoading: a user changes while the state of one partition is known, which
+// says that nothing changes, and that of another one is not, to which the user had moved (G1).
+func TestMovedWhileLoading(t *testing.T) {
+	t.Run("loaded soon", func(t *testing.T) {
+		inBubble(t, 2, func(b *bubble) {
+			away := b.movedUnnoticed()
+			b.in(1, "1", 1) // it is held, says partition 1
+			b.in(1, "2", 3)
+			b.in(1, "3", 1)
+			time.Sleep(5 * time.Second)
+			b.had("1", 1, 2)
+			b.had("2", 1, 2, 3) // a change waits for no other partition
+			away.Remove()
+			b.commits(time.Minute, both...)
+			b.had("1", 1, 2, 1)
+			b.had("3", 1) // who has not moved costs no call
+			b.moves(0, "2", 2)
+			b.had("2", 1, 2, 3, 2) // what partition 0 has loaded is older than what was sent meanwhile
+		})
+	})
+	t.Run("not loaded", func(t *testing.T) {
+		inBubble(t, 2, func(b *bubble) {
+			away := b.movedUnnoticed()
+			b.in(1, "1", 1)
+			b.in(1, "3", 1)
+			b.commits(2*time.Minute, both...) // nothing waits for ever
+			b.had("1", 1, 2, 1)
+			b.had("3", 1, 1) // nobody knows that it has not moved
+			away.Remove()
+			time.Sleep(time.Minute)
+			b.moves(0, "1", 2)
+			b.had("1", 1, 2, 1, 2)
+			b.moves(1, "3", 1)
+			b.had("3", 1, 1)
+		})
+	})
 }

@@ -18,6 +18,7 @@ func (g *generation) takeStates() {
 	if all == nil {
 		return
 	}
+	g.taken = time.Now()
 	g.loads, g.flushes = make(chan loaded), make(chan flushed, len(g.parts))
 	for tp := range all.parts {
 		if _, ok := g.byName[tp]; !ok {

@@ -1,6 +1,11 @@
 package consumer
 
-import usync "usersync/sync"
+import (
+	"slices"
+	"time"
+
+	usync "usersync/sync"
+)
 
 // A user belongs to one partition, until partitions are added or the key changes. Then
 // several states say something of the user, each by its own offsets, which do not compare.
@@ -59,3 +64,32 @@ func (s *states) conflict(user userKey) {
 		}
 	}
 }
+
+// loadLimit bounds how long a change that seems to need no call waits for the states of
+// other partitions.
+const loadLimit = 30 * time.Second
+
+// trust says whether a user may be passed over who is held as of a partition, while the
+// state of another one is not loaded yet:
+//
+//	A in partition 1, B in partition 0    B was delivered last, and both owners are gone
+//	partition 1 is loaded                 and A comes once more: it is held, says partition 1
+//	partition 0 is loaded                 it was not
+//
+// Nothing comes after that A, so to find out then would be too late. It waits, and its
+// offset with it, while changes that need a call go on: they are right whatever is loaded,
+// see conflict. If a state cannot be read, it is sent in the end.
+func (g *generation) trust(now time.Time) usync.Trust {
+	switch {
+	case !slices.ContainsFunc(g.parts, (*owned).loads):
+		return usync.Trusted
+	case now.Sub(g.taken) < loadLimit:
+		return usync.Awaited
+	default:
+		return usync.Doubted
+	}
+}
+
+// loads reports whether the state of p is being loaded. One that is kept is known, also
+// while it is not used yet.
+func (p *owned) loads() bool { return p.loading && p.kept == nil && !p.halted() }

@@ -122,7 +122,11 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 	if !l.payload(now, u) {
 		return nil
 	}
-	if l.skip(u, p, p.body) {
+	if l.trust == Awaited && l.needless(u, p, p.body) {
+		l.await(u)
+		return nil
+	}
+	if l.trust == Trusted && l.skip(u, p, p.body) {
 		l.settle(now, u)
 		return nil
 	}

@@ -156,14 +156,19 @@ func (l *Lane) print(body []byte) Fingerprint {
 	return l.cfg.Delivered.Fingerprint(body)
 }
 
-// skip reports whether p, which sends body, needs no call since the destination holds
-// that already, and counts it. Until now it may have been sent something else, of which
-// nothing is known to have gone wrong: then it is not Held.
-func (l *Lane) skip(u *user, p *pending, body []byte) bool {
-	switch {
-	case p.attempts > 0 || p.confirm || p.control || p.retrial || p.change.Force:
+// needless reports whether p, which sends body, needs no call since the destination holds
+// that already. Until now it may have been sent something else, of which nothing is known
+// to have gone wrong: then it is not Held.
+func (l *Lane) needless(u *user, p *pending, body []byte) bool {
+	if p.attempts > 0 || p.confirm || p.control || p.retrial || p.change.Force {
 		return false
-	case !l.holds(&p.change, body) || u.doubtsOther(body):
+	}
+	return l.holds(&p.change, body) && !u.doubtsOther(body)
+}
+
+// skip reports whether p, which sends body, is needless, and passes it over then.
+func (l *Lane) skip(u *user, p *pending, body []byte) bool {
+	if !l.needless(u, p, body) {
 		return false
 	}
 	if body == nil {
@@ -184,7 +189,7 @@ func (l *Lane) skip(u *user, p *pending, body []byte) bool {
 // skipsAtOnce reports the same of a change that just came in, of a user with nothing
 // else on its way. So it costs no turn, also while the lane is held.
 func (l *Lane) skipsAtOnce(now time.Time, u *user, p *pending) bool {
-	if u.cur != nil || l.cfg.Delivered.Known(u.id, p.change.Position).Status != p.change.Op.status() {
+	if l.trust != Trusted || u.cur != nil || l.cfg.Delivered.Known(u.id, p.change.Position).Status != p.change.Op.status() {
 		return false
 	}
 	payload, _, err := l.cfg.Mapper.Payload(&p.change)

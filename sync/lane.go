@@ -47,7 +47,9 @@ type Lane struct {
 	paused    bool // by an operator
 	withheld  func(Position) bool
 	parked    map[partition]*fifo // whose turn came while that withholds their change
-	active    int                 // users with a change to deliver: ready, resting or calling
+	trust     Trust
+	awaiting  fifo // whose change waits for more of that
+	active    int  // users with a change to deliver: ready, resting or calling
 	bytes     int
 	open      int // doubts
 	tick      moment
@@ -202,6 +204,8 @@ func (l *Lane) arrive(u *user, p *pending) {
 			if moved { // to a partition that may not be withheld
 				l.enqueue(u)
 			}
+		case awaiting:
+			l.enqueue(u) // the newer one may need a call
 		default: // it keeps its turn
 		}
 	default:

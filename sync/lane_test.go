@@ -95,18 +95,32 @@ func TestLaneConverges(t *testing.T) {
 			case 10:
 				w.snapshot()
 			case 16:
-				w.gather(draw("gather", 2) == 0)
+				w.putOff(draw)
 			default:
 				w.row(user(), fmt.Sprint("v", draw("value", 3), "-", i%versions), fmt.Sprint("e", draw("e", 3)))
 			}
 		}
 		mode = 0
-		w.gather(false)
+		w.putOffNothing()
 		w.run(time.Hour)
 		w.write("last", "v") // which ends a hold, and shows that rows have payloads
 		w.run(time.Hour)
 		w.settled(t)
 	})
+}
+
+// putOff has changes wait, or not any more, until more is read or known.
+func (w *world) putOff(draw func(string, int) int) {
+	if draw("until", 2) == 0 {
+		w.gather(draw("gather", 2) == 0)
+	} else {
+		w.lane.SetTrust(Trust(draw("trust", 3)))
+	}
+}
+
+func (w *world) putOffNothing() {
+	w.gather(false)
+	w.lane.SetTrust(Trusted)
 }
 
 // operate does what an operator may do to what is remembered: have changes sent once

@@ -21,6 +21,7 @@ func (l *Lane) Drop() {
 	}
 	l.fresh, l.again, l.gathering, l.alarms = fifo{}, fifo{}, nil, nil
 	clear(l.parked)
+	l.awaiting = fifo{}
 	l.control, l.exposed = nil, nil
 	l.active, l.bytes, l.open = 0, 0, 0
 	l.release = release{Release: l.release.Release, written: l.release.written, failing: l.release.failing}

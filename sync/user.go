@@ -103,6 +103,7 @@ const (
 	ready                 // in a queue
 	resting               // in backoff, until due
 	parked                // its turn came, and its change is withheld
+	awaiting              // its turn came, and its change seems to need no call: see trust.go
 	calling               // in flight
 	unmapped              // has no payload, and nothing shows yet that it is its own fault
 	eligible              // given up, its dead letter waits for release
