@@ -113,10 +113,11 @@ func (p *owned) passingNote() note {
 		return n
 	}
 	n.End, n.Sends, n.Control = p.atLeast(max(p.loss.Offset, p.front.position)), p.sends, p.suspects
+	last, _ := parseNote(p.inherited)
+	n.Drained = last.Drained && p.front.position == p.start // and nobody has called since
 	if p.state != nil {
 		n.State = p.state.own
 	} else if p.loading { // nothing was done for it yet
-		last, _ := parseNote(p.inherited)
 		n.State = last.State
 	}
 	return n

@@ -147,3 +147,26 @@ func TestPassingNote(t *testing.T) {
 		}
 	}
 }
+
+// TestPassingNoteOfNobodysCalls: who was halted where it began has called nobody, so what
+// the last owner said of its calls holds past the loss as well.
+func TestPassingNoteOfNobodysCalls(t *testing.T) {
+	for what, tc := range map[string]struct {
+		drained bool // by the last owner
+		start   int64
+		want    bool
+	}{
+		"all of them had ended":          {true, 20, true},
+		"one of them may be applied yet": {false, 20, false},
+		"this one has made some":         {true, 10, false},
+	} {
+		p := &owned{
+			halt: &Halt{Reason: string(haltBelow)}, loss: &Loss{Offset: 40},
+			start: tc.start, inherited: note{End: 500, Drained: tc.drained}.String(), reach: 500,
+		}
+		p.front.advance(20)
+		if n := p.passingNote(); n.Drained != tc.want || n.End != 500 {
+			t.Errorf("%s: the note says %q", what, n)
+		}
+	}
+}
