@@ -66,6 +66,9 @@ func (w *world) inherit(until time.Time) {
 	end := w.read + 10_000
 	w.suspects, w.suspected = slices.Concat(w.committed.controls, w.committed.suspects), until
 	w.takeMapping(!until.IsZero())
+	// A call takes a lease, and that an accepted commit: so before the first one the note
+	// names the mapping that it is made with, also if nothing is settled before the next kill.
+	w.committed.mapping = w.mapping.note(w.committed)
 	w.newLane()
 	w.read = w.committed.offset
 	w.start = w.read
