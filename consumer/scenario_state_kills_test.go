@@ -140,8 +140,11 @@ func TestKilledAtEachStep(t *testing.T) {
 				killed[at]++
 			}
 			t.Log(killed)
+			if len(killed) == 0 {
+				t.Error("nobody was killed")
+			}
 			for _, kind := range []trace.Kind{trace.Call, trace.Called, trace.Commit, written} {
-				if killed[kind] == 0 {
+				if killed[kind] == 0 && full(1, 5) == 1 { // of every fifth step none may be of a kind
 					t.Errorf("nobody was killed at %q", kind)
 				}
 			}
