@@ -187,6 +187,7 @@ func TestYield(t *testing.T) {
 		"it has waited":                     {at: []time.Time{now, after(catchUpLimit)}, want: []int{1, 2}},
 		"there is room":                     {before: func(l *looping) { l.Window = 1 << 20 }, at: []time.Time{now, after(time.Hour)}},
 		"the lease is not proven":           {before: func(l *looping) { l.lease.end() }, at: []time.Time{now, after(time.Hour)}},
+		"a state is being loaded":           {before: func(l *looping) { l.lane.SetTrust(usync.Awaited) }, at: []time.Time{now, after(time.Hour)}},
 		"an operator has paused":            {before: func(l *looping) { l.lane.Pause(true) }, at: []time.Time{now, after(time.Hour)}},
 		"a user is being called":            {others: []string{"1"}, before: func(l *looping) { l.lane.Next(now) }, at: []time.Time{after(catchUpLimit - 1)}},
 		"for a while":                       {others: []string{"1"}, before: func(l *looping) { l.lane.Next(now) }, at: []time.Time{after(catchUpLimit)}, want: []int{2}},

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"usersync/metrics"
@@ -139,7 +140,7 @@ func (g *generation) submit(now time.Time, p *owned, e *decoded) {
 		p.front.advance(e.offset + 1)
 	default:
 		if sabotage.On(sabotage.LogRow) {
-			g.Log.Info("registered", "row", e.event.Change.Columns)
+			g.Log.Info("registered", "row", maps.Collect(e.event.Change.Columns.All()))
 		}
 		g.Metrics.Events.Decoded(e.event.Op)
 		if suspects := p.suspected(now); suspects.has(bucketOf(e.event.Change.User)) {

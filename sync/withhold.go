@@ -18,8 +18,9 @@ func (l *Lane) Busy() bool { return l.active > 0 }
 // Starved reports whether a call could be made if there were a user for it: nothing but
 // that keeps the lane from it, and nobody is ready. On a held lane those don't count whom
 // it has tried: they may fail for their own sake, and then all wait for somebody else.
+// While users await more trust, which is not for long, they are whom it lacks.
 func (l *Lane) Starved(now time.Time) bool {
-	if l.paused || l.inflight >= l.cfg.Concurrency || l.limit.wait(now) > 0 {
+	if l.paused || l.trust == Awaited || l.inflight >= l.cfg.Concurrency || l.limit.wait(now) > 0 {
 		return false
 	}
 	return l.fresh.len() == 0 && (l.blame.held || l.again.len() == 0)
