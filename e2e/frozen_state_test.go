@@ -41,10 +41,13 @@ func freezeWriting(t *testing.T) {
 	book.Write(t, d.Broker, everyone...)
 	book.Settle(t, d)
 	d.Vendors.Latency(100 * time.Millisecond)
+	// Writes take longer than calls, so some are on their way at every moment; without it
+	// the hole would often swallow answers alone, and nothing would come late.
+	b.Link(0).Slow(300*time.Millisecond, 0)
 	book.Write(t, d.Broker, everyone...)
-	calls(t, d, users+50)
+	calls(t, d, users+200)
 	b.Link(0).BlackHole()
-	calls(t, d, users+60) // no more than is in flight: the lease may be about to end
+	calls(t, d, users+210) // no more than is in flight: the lease may be about to end
 	frozen.Send(syscall.SIGSTOP)
 	began := time.Now().Add(stopping)
 
