@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"usersync/sync/vendortest"
 )
 
 // in writes a user's row, with the nth name, to a partition of its own choice, and waits for nothing.
@@ -95,9 +97,46 @@ func TestMovedBetweenOwners(t *testing.T) {
 	}
 }
 
+// TestMovedBelowAnother: what was delivered in one partition is read again, since another
+// user's change keeps the offset below it, by whoever comes to own the partition to which
+// its user has moved meanwhile. It is not sent again: the user would be left with it (G1).
+func TestMovedBelowAnother(t *testing.T) {
+	inBubble(t, 2, func(b *bubble) {
+		b.keeping()
+		b.start()
+		b.start()
+		b.hot()
+		time.Sleep(time.Minute) // both have their share
+		b.both(vendortest.Rule{User: "13", Status: 500})
+		b.in(1, "13", 1)
+		time.Sleep(5 * time.Second)
+		b.in(1, "1", 1)
+		time.Sleep(5 * time.Second)
+		for _, user := range []string{"3", "5", "7", "9"} { // the newest are sent once more, to compare
+			b.in(1, user, 1)
+		}
+		time.Sleep(5 * time.Second)
+		b.in(0, "1", 2)
+		time.Sleep(5 * time.Second)
+		b.had("1", 1, 2)
+		b.alive[0].stop()
+		time.Sleep(time.Minute)
+		b.hot()
+		b.had("1", 1, 2)
+		b.tap.SetRules()
+		b.hap.SetRules()
+		b.commits(time.Hour, both...)
+		b.had("1", 1, 2)
+		b.in(1, "1", 3) // moved back
+		b.commits(time.Minute, both...)
+		b.had("1", 1, 2, 3)
+	})
+}
+
 // movedUnnoticed has two users moved from partition 1 to 0 and one stay, all with different
-// owners, and returns when those are gone, and the next one can't read the state of partition 0.
-func (b *bubble) movedUnnoticed() (away *kfake.FaultHandle) {
+// owners, and returns when those are gone, and the next one can't read the state of partition
+// 0. In between is done what no owner sees.
+func (b *bubble) movedUnnoticed(unseen func()) (away *kfake.FaultHandle) {
 	b.keeping()
 	b.start()
 	b.start()
@@ -110,6 +149,7 @@ func (b *bubble) movedUnnoticed() (away *kfake.FaultHandle) {
 	b.moves(0, "2", 2)
 	b.alive[0].stop()
 	b.alive[0].stop()
+	unseen()
 	away = b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "state", Partitions: []int32{0}, Count: -1})
 	w := b.start()
 	b.until(time.Minute, "one partition loads, the other one has", func() bool {
@@ -124,7 +164,7 @@ func (b *bubble) movedUnnoticed() (away *kfake.FaultHandle) {
 func TestMovedWhileLoading(t *testing.T) {
 	t.Run("loaded soon", func(t *testing.T) {
 		inBubble(t, 2, func(b *bubble) {
-			away := b.movedUnnoticed()
+			away := b.movedUnnoticed(func() {})
 			b.in(1, "1", 1) // it is held, says partition 1
 			b.in(1, "2", 3)
 			b.in(1, "3", 1)
@@ -139,9 +179,27 @@ func TestMovedWhileLoading(t *testing.T) {
 			b.had("2", 1, 2, 3, 2) // what partition 0 has loaded is older than what was sent meanwhile
 		})
 	})
+	t.Run("halted", func(t *testing.T) {
+		inBubble(t, 2, func(b *bubble) {
+			away := b.movedUnnoticed(func() {
+				b.in(0, "4", 1)
+				if err := b.kafka.DeleteRecords("users", 0, 3); err != nil {
+					b.t.Fatal(err)
+				}
+				b.lose(users0, 3)
+			})
+			b.halted(b.alive[0], time.Minute, "out_of_range_below")
+			b.in(1, "1", 1)
+			time.Sleep(5 * time.Second)
+			b.had("1", 1, 2)
+			away.Remove()
+			time.Sleep(time.Minute)
+			b.had("1", 1, 2, 1)
+		})
+	})
 	t.Run("not loaded", func(t *testing.T) {
 		inBubble(t, 2, func(b *bubble) {
-			away := b.movedUnnoticed()
+			away := b.movedUnnoticed(func() {})
 			b.in(1, "1", 1)
 			b.in(1, "3", 1)
 			b.commits(2*time.Minute, both...) // nothing waits for ever

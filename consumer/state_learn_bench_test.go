@@ -57,7 +57,7 @@ func BenchmarkBegin(b *testing.B) {
 				from, to := loaded.parts[TopicPartition{"users", u % partitions}], loaded.parts[TopicPartition{"users", (u + 1) % partitions}]
 				user := loaded.hash.user(fmt.Sprintf("%d/%d", u%partitions, u/partitions))
 				to.table.put(user, from.table.get(user))
-				from.table.put(user, usync.Version{Status: usync.Unknown, Cause: CauseMoved})
+				from.table.put(user, usync.Version{Status: usync.Unknown, Cause: usync.CauseMoved})
 			}
 			b.Run(fmt.Sprintf("partitions=%d/moved=%d", partitions, moved), func(b *testing.B) {
 				for b.Loop() {

@@ -17,7 +17,7 @@ func holding(v usync.Version) bool { return v.Status == usync.Held || v.Status =
 
 // claims reports whether v may be the last word on its user: that another partition has it
 // is all that a moved one says.
-func claims(v usync.Version) bool { return v.Status != usync.Absent && v.Cause != CauseMoved }
+func claims(v usync.Version) bool { return v.Status != usync.Absent && v.Cause != usync.CauseMoved }
 
 // moved has p alone say something of a user, since it was told just now:
 //
@@ -30,9 +30,15 @@ func (s *states) moved(p *state, user userKey) {
 	}
 	for _, other := range s.parts {
 		if was := other.table.get(user); other != p && claims(was) {
-			s.learn(other, user, usync.Version{Status: usync.Unknown, Cause: CauseMoved, Offset: was.Offset})
+			s.learn(other, user, unsaid(was, usync.CauseMoved))
 		}
 	}
+}
+
+// unsaid is what is left of a version when it is not known any more what the destination
+// holds: which calls there still may be has not changed.
+func unsaid(was usync.Version, why usync.Cause) usync.Version {
+	return usync.Version{Status: usync.Unknown, Cause: why, Offset: was.Offset, Settled: was.Settled || holding(was)}
 }
 
 // conflict has nothing said of a user of whom several partitions say something. Whoever has
@@ -60,7 +66,7 @@ func (s *states) conflict(user userKey) {
 	}
 	for _, p := range s.parts {
 		if was := p.table.get(user); holding(was) {
-			s.learn(p, user, usync.Version{Status: usync.Unknown, Cause: usync.CauseConflict, Offset: was.Offset})
+			s.learn(p, user, unsaid(was, usync.CauseConflict))
 		}
 	}
 }
@@ -78,18 +84,22 @@ const loadLimit = 30 * time.Second
 //
 // Nothing comes after that A, so to find out then would be too late. It waits, and its
 // offset with it, while changes that need a call go on: they are right whatever is loaded,
-// see conflict. If a state cannot be read, it is sent in the end.
+// see conflict. If a state cannot be read, it is sent in the end. A halted partition may have
+// what is newest as well, and its state is loaded like others; but where its topic is gone
+// that may never end, and each change would cost a call until then.
 func (g *generation) trust(now time.Time) usync.Trust {
 	switch {
 	case !slices.ContainsFunc(g.parts, (*owned).loads):
 		return usync.Trusted
 	case now.Sub(g.taken) < loadLimit:
 		return usync.Awaited
-	default:
+	case slices.ContainsFunc(g.parts, func(p *owned) bool { return p.loads() && !p.halted() }):
 		return usync.Doubted
+	default: // of a topic that is gone, which may be for good
+		return usync.Trusted
 	}
 }
 
 // loads reports whether the state of p is being loaded. One that is kept is known, also
 // while it is not used yet.
-func (p *owned) loads() bool { return p.loading && p.kept == nil && !p.halted() }
+func (p *owned) loads() bool { return p.loading && p.kept == nil }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,6 +41,9 @@ func (s *states) says() (all []string) {
 		if known.Cause != "" {
 			text += " " + string(known.Cause)
 		}
+		if known.Settled {
+			text += " settled"
+		}
 		switch queued, ok := p.queue[s.hash.user("u")]; {
 		case ok && queued != known:
 			text += fmt.Sprintf(", but writes %+v", queued)
@@ -66,29 +70,33 @@ func TestConflict(t *testing.T) {
 		"one": {[]usync.Version{held(7), none}, []string{"held@7", "absent@0"}},
 		"two": {
 			[]usync.Version{held(7), held(3)},
-			[]string{"unknown@7 conflict, written", "unknown@3 conflict, written"},
+			[]string{"unknown@7 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"a deleted one": {
 			[]usync.Version{{Status: usync.Deleted, Offset: 7}, held(3)},
-			[]string{"unknown@7 conflict, written", "unknown@3 conflict, written"},
+			[]string{"unknown@7 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"three": {
 			[]usync.Version{held(7), none, held(3), held(9)},
-			[]string{"unknown@7 conflict, written", "absent@0", "unknown@3 conflict, written", "unknown@9 conflict, written"},
+			[]string{"unknown@7 conflict settled, written", "absent@0", "unknown@3 conflict settled, written", "unknown@9 conflict settled, written"},
 		},
-		"one has moved":     {[]usync.Version{unknown(7, CauseMoved), held(3)}, []string{"unknown@7 moved", "held@3"}},
-		"it has moved back": {[]usync.Version{held(7), unknown(3, CauseMoved)}, []string{"held@7", "unknown@3 moved"}},
+		"one has moved":     {[]usync.Version{unknown(7, usync.CauseMoved), held(3)}, []string{"unknown@7 moved", "held@3"}},
+		"it has moved back": {[]usync.Version{held(7), unknown(3, usync.CauseMoved)}, []string{"held@7", "unknown@3 moved"}},
 		"one was in doubt, so the other one may be there no more": {
 			[]usync.Version{held(7), unknown(3, usync.CauseDeadLetter)},
-			[]string{"unknown@7 conflict, written", "unknown@3 dead_letter"},
+			[]string{"unknown@7 conflict settled, written", "unknown@3 dead_letter"},
 		},
 		"one is written, and a kill kept the other from it": {
 			[]usync.Version{unknown(7, usync.CauseConflict), held(3)},
-			[]string{"unknown@7 conflict", "unknown@3 conflict, written"},
+			[]string{"unknown@7 conflict", "unknown@3 conflict settled, written"},
 		},
 		"a cause of a later version": {
 			[]usync.Version{held(7), unknown(3, "")},
-			[]string{"unknown@7 conflict, written", "unknown@3"},
+			[]string{"unknown@7 conflict settled, written", "unknown@3"},
+		},
+		"one had moved, and a kill kept that it has moved back from the other": {
+			[]usync.Version{held(7), {Status: usync.Unknown, Offset: 3, Cause: usync.CauseConflict, Settled: true}},
+			[]string{"unknown@7 conflict settled, written", "unknown@3 conflict settled"},
 		},
 		"nobody is known": {
 			[]usync.Version{unknown(7, usync.CauseConflict), unknown(3, usync.CauseAttempted)},
@@ -115,26 +123,38 @@ func TestMoved(t *testing.T) {
 		"held": {
 			held,
 			usync.Version{Status: usync.Held, Offset: 9},
-			[]string{"unknown@3 moved, written", "held@9, written"},
-			[]string{"unknown@3 moved, written", "unknown@9 conflict, written", "unknown@3 conflict, written"},
+			[]string{"unknown@3 moved settled, written", "held@9, written"},
+			[]string{"unknown@3 moved settled, written", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"attempted": {
 			held,
 			usync.Version{Status: usync.Unknown, Offset: 9, Cause: usync.CauseAttempted},
-			[]string{"unknown@3 moved, written", "unknown@9 attempted, written"},
-			[]string{"unknown@3 moved, written", "unknown@9 attempted, written", "unknown@3 conflict, written"},
+			[]string{"unknown@3 moved settled, written", "unknown@9 attempted, written"},
+			[]string{"unknown@3 moved settled, written", "unknown@9 attempted, written", "unknown@3 conflict settled, written"},
 		},
 		"what was in doubt": {
 			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseDoubt},
 			usync.Version{Status: usync.Deleted, Offset: 9},
 			[]string{"unknown@3 moved, written", "deleted@9, written"},
-			[]string{"unknown@3 moved, written", "unknown@9 conflict, written", "unknown@3 conflict, written"},
+			[]string{"unknown@3 moved, written", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
+		},
+		"moved, and settled there": { // which costs no write either
+			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseMoved, Settled: true},
+			usync.Version{Status: usync.Held, Offset: 9},
+			[]string{"unknown@3 moved settled", "held@9, written"},
+			[]string{"unknown@3 moved settled", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
+		},
+		"a conflict of what was settled": {
+			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseConflict, Settled: true},
+			usync.Version{Status: usync.Held, Offset: 9},
+			[]string{"unknown@3 moved settled, written", "held@9, written"},
+			[]string{"unknown@3 moved settled, written", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"moved already": { // which costs no write
-			usync.Version{Status: usync.Unknown, Offset: 3, Cause: CauseMoved},
+			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseMoved},
 			usync.Version{Status: usync.Held, Offset: 9},
 			[]string{"unknown@3 moved", "held@9, written"},
-			[]string{"unknown@3 moved", "unknown@9 conflict, written", "unknown@3 conflict, written"},
+			[]string{"unknown@3 moved", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,5 +168,28 @@ func TestMoved(t *testing.T) {
 				t.Errorf("then another is loaded: %q, want %q", got, tc.later)
 			}
 		})
+	}
+}
+
+// TestTrustWhileLoading: a state that is being loaded is waited for, for a while; then it
+// depends on whether that may ever end.
+func TestTrustWhileLoading(t *testing.T) {
+	loads := &owned{loading: true}
+	kept := &owned{loading: true, kept: &state{}}
+	halted := &owned{loading: true, halt: &Halt{Reason: string(haltGone)}}
+	for name, tc := range map[string]struct {
+		parts       []*owned
+		soon, later usync.Trust
+	}{
+		"nothing is loaded":        {[]*owned{{}, kept, {halt: halted.halt}}, usync.Trusted, usync.Trusted},
+		"one is":                   {[]*owned{{}, loads}, usync.Awaited, usync.Doubted},
+		"a halted one is":          {[]*owned{{}, halted}, usync.Awaited, usync.Trusted},
+		"a halted and another one": {[]*owned{halted, loads}, usync.Awaited, usync.Doubted},
+	} {
+		taken := time.Now()
+		g := &generation{parts: tc.parts, taken: taken}
+		if soon, later := g.trust(taken.Add(loadLimit-1)), g.trust(taken.Add(loadLimit)); soon != tc.soon || later != tc.later {
+			t.Errorf("%s: %v, and later %v; want %v and %v", name, soon, later, tc.soon, tc.later)
+		}
 	}
 }

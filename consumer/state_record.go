@@ -60,16 +60,35 @@ type stateRecord struct {
 const (
 	CauseZombie usync.Cause = "zombie" // written by an owner after it had been replaced
 	CauseCut    usync.Cause = "cut"    // about a change that the log does not have any more
-	CauseMoved  usync.Cause = "moved"  // another partition has the last word on the user: see moved
 )
 
 // causes have a number each in a record: the place in this list, which only grows.
 var causes = []usync.Cause{
 	"", usync.CauseAttempted, usync.CausePossiblySent, usync.CauseDoubt, usync.CauseDeadLetter, usync.CauseConflict, usync.CauseResync,
-	CauseZombie, CauseCut, CauseMoved,
+	CauseZombie, CauseCut, usync.CauseMoved,
 }
 
-func causeNumber(c usync.Cause) byte { return byte(max(0, slices.Index(causes, c))) }
+// settledCause marks the number of the cause of a version that is Settled. An earlier
+// version of this program takes it for a cause that it does not know, which is true.
+const settledCause = 0x80
+
+// causeOf returns the number of the cause of v.
+func causeOf(v usync.Version) byte {
+	n := byte(max(0, slices.Index(causes, v.Cause)))
+	if v.Settled {
+		n |= settledCause
+	}
+	return n
+}
+
+// setCause has v, which is Unknown, have the cause with a number, if it is known: a newer
+// version may know more, and the cause is for people.
+func setCause(v *usync.Version, n byte) {
+	v.Settled = n&settledCause != 0
+	if n &^= settledCause; int(n) < len(causes) {
+		v.Cause = causes[n]
+	}
+}
 
 // statePrefix is how the keys of one group and topic begin. A topic can't have a slash in
 // it, and none is left in the group.
@@ -97,7 +116,7 @@ func (r *stateRecord) value() []byte {
 	switch r.kind {
 	case stateUser:
 		v := r.version
-		value = append(value, byte(v.Status), causeNumber(v.Cause))
+		value = append(value, byte(v.Status), causeOf(v))
 		value = binary.AppendUvarint(value, uint64(v.Offset))
 		if v.Status == usync.Held || v.Status == usync.Deleted {
 			value = append(value, v.Print[:]...)
@@ -175,8 +194,8 @@ func (r *stateRecord) parse(value []byte) error {
 	}
 	v := &r.version
 	v.Status = usync.Status(value[0])
-	if int(value[1]) < len(causes) { // a newer version may know more: the cause is for people
-		v.Cause = causes[value[1]]
+	if v.Status == usync.Unknown {
+		setCause(v, value[1])
 	}
 	value = value[2:]
 	v.Offset = number()

@@ -22,6 +22,7 @@ func aRecord(t *rapid.T) stateRecord {
 		v := usync.Version{Status: usync.Status(rapid.IntRange(1, 3).Draw(t, "status")), Offset: rapid.Int64Range(0, 1<<61).Draw(t, "offset")}
 		if v.Status == usync.Unknown {
 			v.Cause = rapid.SampledFrom(causes).Draw(t, "cause")
+			v.Settled = rapid.Bool().Draw(t, "settled")
 		} else {
 			copy(v.Print[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "print"))
 		}

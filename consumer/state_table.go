@@ -25,7 +25,7 @@ const statusShift = 62
 func entryOf(v usync.Version) stateEntry {
 	e := stateEntry{print: v.Print, row: v.Row, at: uint64(v.Status)<<statusShift | uint64(v.Offset)}
 	if v.Status == usync.Unknown {
-		e.print = usync.Fingerprint{causeNumber(v.Cause)}
+		e.print = usync.Fingerprint{causeOf(v)}
 	}
 	return e
 }
@@ -33,7 +33,8 @@ func entryOf(v usync.Version) stateEntry {
 func (e stateEntry) version() usync.Version {
 	v := usync.Version{Status: usync.Status(e.at >> statusShift), Offset: int64(e.at &^ (3 << statusShift)), Print: e.print, Row: e.row}
 	if v.Status == usync.Unknown {
-		v.Cause, v.Print = causes[v.Print[0]], usync.Fingerprint{}
+		v.Print = usync.Fingerprint{}
+		setCause(&v, e.print[0])
 	}
 	return v
 }

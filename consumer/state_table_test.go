@@ -37,6 +37,7 @@ func TestStateTable(t *testing.T) {
 				v := usync.Version{Status: usync.Status(rapid.IntRange(1, 3).Draw(t, "status")), Offset: rapid.Int64Range(0, 1<<61).Draw(t, "offset")}
 				if v.Status == usync.Unknown {
 					v.Cause = rapid.SampledFrom(causes).Draw(t, "cause")
+					v.Settled = rapid.Bool().Draw(t, "settled")
 				} else {
 					v.Print[3] = rapid.Byte().Draw(t, "print")
 				}

@@ -31,6 +31,7 @@ const (
 	CauseDeadLetter   Cause = "dead_letter"   // a change was given up
 	CauseConflict     Cause = "conflict"      // another partition has changes of the user
 	CauseResync       Cause = "resync"        // an operator wants the user sent again
+	CauseMoved        Cause = "moved"         // another partition has the last word on the user
 )
 
 // Version is what a destination is known to hold of a user.
@@ -48,6 +49,10 @@ type Version struct {
 	Print Fingerprint
 	// Row is that of a row with that payload, of Held. It is zero if none is known.
 	Row RowHash
+	// Settled is true of an Unknown that was Held or Deleted as of Offset until another
+	// partition had changes of the user: then what Held says of calls is still so, and only
+	// what the destination holds is not known.
+	Settled bool
 }
 
 // Delivered remembers what a destination holds of each user, for longer than a lane
@@ -97,9 +102,10 @@ func (l *Lane) distrust(user string, at Position, why Cause) {
 		u.ambiguity.disprove()
 	}
 	v := l.cfg.Delivered.Known(user, at)
-	if v.Status != Unknown { // a user that fails again and again costs one write
-		l.cfg.Delivered.Learn(user, at, Version{Status: Unknown, Cause: why, Offset: max(v.Offset, at.Offset)})
+	if v.Status == Unknown && !v.Settled && v.Cause != CauseMoved {
+		return // a user that fails again and again costs one write
 	}
+	l.cfg.Delivered.Learn(user, at, Version{Status: Unknown, Cause: why, Offset: max(v.Offset, at.Offset)})
 }
 
 // GivenUp notes that a change is in the dead-letter topic; its place is still held.
@@ -123,12 +129,22 @@ func (l *Lane) GivenUp(user string, at Position) {
 // Of an Unknown version something newer may have been sent as well, but then that is
 // read again after c, and c may have to be doubted. Not so if c is repeated by an
 // operator: the newer one may be settled long ago, by a dead letter too.
+//
+// Of a Settled one c may be the newest that was delivered, and is read again since another
+// user's change keeps the offset below it. To send it would take the user back:
+//
+//	A in partition 1   delivered; the frontier is below it
+//	B in partition 0   delivered by another owner
+//	A in partition 1   once more: it was the destination's, and is not any more
 func (l *Lane) stale(c *Change, at Place) bool {
 	v := l.cfg.Delivered.Known(c.User, c.Position)
-	if c.Position.Offset >= v.Offset {
+	switch {
+	case v.Settled && c.Position.Offset == v.Offset:
+		return !c.Force
+	case c.Position.Offset >= v.Offset:
 		return false
 	}
-	return v.Status == Held || v.Status == Deleted || v.Status == Unknown && at.repeats(c)
+	return v.Settled || v.Status == Held || v.Status == Deleted || v.Status == Unknown && at.repeats(c)
 }
 
 // repeats reports whether the record at p is not c's own.

@@ -92,7 +92,7 @@ var unknownCauses = map[usync.Cause]string{
 	usync.CauseDeadLetter:   "a change was given up, and nobody knows what its attempts have left there" + makesCertain,
 	usync.CauseConflict:     "another partition has changes of the user, and nobody knows which came last" + makesCertain,
 	usync.CauseResync:       "an operator wanted the user sent again, and that did not end well yet",
-	consumer.CauseMoved:     "what was delivered last is of another partition, to which the user has moved" + makesCertain,
+	usync.CauseMoved:        "what was delivered last is of another partition, to which the user has moved" + makesCertain,
 	consumer.CauseZombie:    "a worker that had been replaced wrote down something else" + makesCertain,
 	consumer.CauseCut:       "the topic has lost its newest records, and what was delivered of the user was one of these" + makesCertain,
 }

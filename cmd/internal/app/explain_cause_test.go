@@ -41,7 +41,7 @@ func TestExplainNames(t *testing.T) {
 	because("deleted and sent", &explainDestination{Verdict: gone, Fields: []string{"fullName"}})
 	for _, cause := range []usync.Cause{
 		"", usync.CauseAttempted, usync.CausePossiblySent, usync.CauseDoubt, usync.CauseDeadLetter, usync.CauseConflict,
-		usync.CauseResync, consumer.CauseZombie, consumer.CauseCut, consumer.CauseMoved,
+		usync.CauseResync, consumer.CauseZombie, consumer.CauseCut, usync.CauseMoved,
 	} {
 		because("unknown: "+string(cause), &explainDestination{Verdict: unknownHeld, cause: cause})
 	}

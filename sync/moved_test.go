@@ -1,0 +1,89 @@
+package sync
+
+import (
+	"testing"
+	"time"
+)
+
+// TestSettledElsewhere: a change that was the destination's before the user had changes in
+// another partition is not sent when it is read again, nor one before it; unlike a newer
+// one, one that nobody knows to be settled, and one that an operator wants sent (G1).
+func TestSettledElsewhere(t *testing.T) {
+	for name, tc := range map[string]struct {
+		settled bool
+		offset  int64
+		force   bool
+		sent    bool
+	}{
+		"that one":               {true, 9, false, false},
+		"an older one":           {true, 7, false, false},
+		"a newer one":            {true, 10, false, true},
+		"wanted once more":       {true, 9, true, true},
+		"an older one is wanted": {true, 7, true, false},
+		"not settled":            {false, 9, false, true},
+		"older, and not settled": {false, 7, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.remember()
+			at := Position{Topic: "users", Offset: tc.offset}
+			w.state.Learn("u", at, Version{Status: Unknown, Cause: CauseMoved, Offset: 9, Settled: tc.settled})
+			passed := &seenHold{}
+			w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Position: at, Columns: ColumnsOf(map[string]any{"v": "v1"}), Force: tc.force}, Place{At: at, Hold: passed}, Sent{})
+			w.run(time.Minute)
+			if got := len(w.history) == 1; got != tc.sent || !passed.released {
+				t.Errorf("sent %v, want it sent: %v; settled: %v", w.history, tc.sent, passed.released)
+			}
+		})
+	}
+}
+
+// TestDistrustOfWhatHasMoved: what is tried as of a partition that has not the last word is
+// learned there, so that the partition which has it loses it. It is learned once.
+func TestDistrustOfWhatHasMoved(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before Version
+		learns int
+	}{
+		"moved":                {Version{Status: Unknown, Cause: CauseMoved, Offset: 9}, 1},
+		"moved, and settled":   {Version{Status: Unknown, Cause: CauseMoved, Offset: 9, Settled: true}, 1},
+		"settled in conflict":  {Version{Status: Unknown, Cause: CauseConflict, Offset: 9, Settled: true}, 1},
+		"held":                 {Version{Status: Held, Offset: 9}, 1},
+		"attempted before":     {Version{Status: Unknown, Cause: CauseAttempted, Offset: 9}, 0},
+		"a conflict in a lane": {Version{Status: Unknown, Cause: CauseConflict, Offset: 9}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			said := &saying{v: tc.before}
+			w.lane.cfg.Delivered = said
+			at := Position{Topic: "users", Offset: 12}
+			w.lane.distrust("u", at, CauseAttempted)
+			w.lane.distrust("u", at, CauseAttempted)
+			if len(said.learned) != tc.learns {
+				t.Errorf("learned %+v, want %d times", said.learned, tc.learns)
+			}
+			want := Version{Status: Unknown, Cause: CauseAttempted, Offset: 12}
+			if tc.learns > 0 && said.v != want {
+				t.Errorf("learned %+v, want %+v", said.v, want)
+			}
+		})
+	}
+}
+
+// saying is a Delivered that knows one user.
+type saying struct {
+	nothingDelivered
+	v       Version
+	learned []Version
+}
+
+func (s *saying) Known(string, Position) Version { return s.v }
+
+func (s *saying) Learn(_ string, _ Position, v Version) {
+	s.v = v
+	s.learned = append(s.learned, v)
+}
+
+type seenHold struct{ released bool }
+
+func (h *seenHold) Release() { h.released = true }
