@@ -123,7 +123,7 @@ func TestWrongKey(t *testing.T) {
 		w := b.start()
 		b.hot()
 		b.tap.SetKeys(vendortest.Key{ID: "new-" + secret, Secret: secret})
-		users := numbers(1, 10_000)
+		users := numbers(1, full(10_000, 2_000))
 		began := time.Now()
 		b.writeAll(users...)
 		b.commits(2*time.Minute, destHaptik)
@@ -149,7 +149,7 @@ func TestLongOutage(t *testing.T) {
 		w := b.start()
 		b.hot()
 		minutes := full(30, 3)
-		users := numbers(1, full(1000, 200))
+		users := numbers(1, full(1000, 80))
 		aMinute := func() {
 			for range 30 { // two seconds of changes at once
 				b.writeAll(users...)
@@ -226,7 +226,7 @@ func TestOneBadNode(t *testing.T) {
 		// connection, which stays with it.
 		balancer vendortest.Rule
 	}{
-		{200 * time.Millisecond, full(60, 6), vendortest.Rule{Name: "any", Probability: .25}},
+		{200 * time.Millisecond, full(60, 3), vendortest.Rule{Name: "any", Probability: .25}},
 		{20 * time.Second, full(60, 30), vendortest.Rule{Name: "any", Probability: .25}},
 		{200 * time.Millisecond, full(60, 15), vendortest.Rule{Name: "sticky", Nodes: 4}},
 		{20 * time.Second, full(60, 30), vendortest.Rule{Name: "sticky", Nodes: 4}},
@@ -279,7 +279,7 @@ func TestQuietNight(t *testing.T) {
 		b.write("1", name(1))
 		b.settles(time.Minute)
 		b.tap.SetKeys(vendortest.Key{ID: "new-" + secret, Secret: secret})
-		time.Sleep(3 * time.Hour)
+		time.Sleep(time.Duration(full(3, 1)) * time.Hour)
 		b.write("2", name(2))
 		time.Sleep(10 * time.Second)
 		if got := w.metric("lane_state", "destination", destTaptalk, "reason", "refused"); got != 1 {

@@ -23,7 +23,7 @@ var figures = flag.Bool("figures", false, "run TestOutageFigures as long as docs
 // outage costs is one call for each user that it touched; calls begin again slowly; and
 // Haptik has not noticed.
 func TestOutageFigures(t *testing.T) {
-	o := outage{length: time.Duration(full(180, 20)) * time.Second, users: full(2_000, 300)}
+	o := outage{length: time.Duration(full(180, 20)) * time.Second, users: full(2_000, 150)}
 	if *figures {
 		o = outage{length: 30 * time.Minute, users: 20_000}
 	}

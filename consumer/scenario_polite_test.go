@@ -14,10 +14,11 @@ func TestPoliteToALimit(t *testing.T) {
 		name       string
 		allowed    float64
 		retryAfter time.Duration
+		measured   time.Duration
 	}{
-		{"5 a second", 5, 0},
-		{"50 a second", 50, 0},
-		{"50 a second, with Retry-After", 50, time.Second},
+		{"5 a second", 5, 0, 2 * time.Minute},
+		{"50 a second", 50, 0, time.Duration(full(120, 50)) * time.Second},
+		{"50 a second, with Retry-After", 50, time.Second, time.Duration(full(120, 50)) * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, 2, func(b *bubble) {
@@ -25,12 +26,11 @@ func TestPoliteToALimit(t *testing.T) {
 					vendortest.Rule{Latency: 50 * time.Millisecond},
 					vendortest.Rule{Name: "limit", Status: 429, Rate: c.allowed, RetryAfter: c.retryAfter},
 				)
-				const measured = 2 * time.Minute
-				b.writeAll(numbers(1, int(c.allowed*(measured+30*time.Second).Seconds()))...)
+				b.writeAll(numbers(1, int(c.allowed*(c.measured+30*time.Second).Seconds()))...)
 				b.start()
 				time.Sleep(15 * time.Second) // ten after the group is formed
 				began := time.Now()
-				time.Sleep(measured)
+				time.Sleep(c.measured)
 				for _, d := range both {
 					calls, refused := 0, 0
 					for user := range b.rows {
@@ -44,7 +44,7 @@ func TestPoliteToALimit(t *testing.T) {
 							}
 						}
 					}
-					used := float64(calls-refused) / (c.allowed * measured.Seconds())
+					used := float64(calls-refused) / (c.allowed * c.measured.Seconds())
 					share := float64(refused) / float64(calls)
 					t.Logf("%s: %.1f%% of what is allowed, %.1f%% refused", d, 100*used, 100*share)
 					if used < .9 {
