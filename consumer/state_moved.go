@@ -24,13 +24,24 @@ func claims(v usync.Version) bool { return v.Status != usync.Absent && v.Cause !
 //	A in partition 1   delivered, and held as of there
 //	B in partition 0   delivered when nothing of the user is in the lane
 //	A in partition 1   is not what the destination holds, and must be sent
+//
+// If all that was told is that nothing is known, the others do not say that p has the last
+// word, but that nobody knows it. A kill may leave the log of p without what it was told:
+//
+//	A in partition 1   delivered, and partition 0 has moved, which can't be written there
+//	B in partition 0   was held before A, and is tried again; partition 1 is written
+//	killed             held, says partition 0 as it is read; that must not be all
 func (s *states) moved(p *state, user userKey) {
 	if !s.severalHave(user) {
 		return
 	}
+	why := usync.CauseConflict
+	if holding(p.table.get(user)) {
+		why = usync.CauseMoved
+	}
 	for _, other := range s.parts {
-		if was := other.table.get(user); other != p && claims(was) {
-			s.learn(other, user, unsaid(was, usync.CauseMoved))
+		if was := other.table.get(user); other != p && claims(was) && was.Cause != why {
+			s.learn(other, user, unsaid(was, why))
 		}
 	}
 }

@@ -111,8 +111,8 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// TestMoved: what is learned from one partition is the last word, whatever others said, and
-// also when it is that nothing is known; and whoever is loaded later has not heard it.
+// TestMoved: what is learned from one partition is the last word, whatever others said; if it
+// is that nothing is known, nobody has it. Whoever is loaded later has not heard it.
 func TestMoved(t *testing.T) {
 	held := usync.Version{Status: usync.Held, Offset: 3}
 	for name, tc := range map[string]struct {
@@ -129,8 +129,14 @@ func TestMoved(t *testing.T) {
 		"attempted": {
 			held,
 			usync.Version{Status: usync.Unknown, Offset: 9, Cause: usync.CauseAttempted},
-			[]string{"unknown@3 moved settled, written", "unknown@9 attempted, written"},
-			[]string{"unknown@3 moved settled, written", "unknown@9 attempted, written", "unknown@3 conflict settled, written"},
+			[]string{"unknown@3 conflict settled, written", "unknown@9 attempted, written"},
+			[]string{"unknown@3 conflict settled, written", "unknown@9 attempted, written", "unknown@3 conflict settled, written"},
+		},
+		"attempted, and so was the other one before": { // which costs no write: nobody is believed
+			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseConflict},
+			usync.Version{Status: usync.Unknown, Offset: 9, Cause: usync.CauseAttempted},
+			[]string{"unknown@3 conflict", "unknown@9 attempted, written"},
+			[]string{"unknown@3 conflict", "unknown@9 attempted, written", "unknown@3 conflict settled, written"},
 		},
 		"what was in doubt": {
 			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseDoubt},
@@ -168,6 +174,21 @@ func TestMoved(t *testing.T) {
 				t.Errorf("then another is loaded: %q, want %q", got, tc.later)
 			}
 		})
+	}
+}
+
+// TestMovedHalfWritten: the log of the partition that was told that a call failed is without
+// it, and without all since its user had moved away from there; so what it has is of before
+// that. The other one, which is written, does not leave it to be believed.
+func TestMovedHalfWritten(t *testing.T) {
+	held := usync.Version{Status: usync.Held, Offset: 3}
+	s := loadedWith(held, usync.Version{})
+	s.Learn("u", usync.Position{Topic: "users", Partition: 1}, usync.Version{Status: usync.Held, Offset: 9})
+	s.Learn("u", usync.Position{Topic: "users"}, usync.Version{Status: usync.Unknown, Offset: 5, Cause: usync.CauseAttempted})
+	written := s.parts[TopicPartition{"users", 1}].queue[s.hash.user("u")]
+	want := []string{"unknown@3 conflict settled, written", "unknown@9 conflict settled"}
+	if got := loadedWith(held, written).says(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

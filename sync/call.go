@@ -108,6 +108,12 @@ func (l *Lane) start(now time.Time, u *user) *Call {
 		l.park(u)
 		return nil
 	}
+	if p.attempts == 0 && !p.confirm && !p.control && l.overtaken(&p.change) { // as it waited: another state was loaded
+		l.m.Lane.Deliveries.Stale.Inc()
+		l.forgive(u)
+		l.settle(now, u)
+		return nil
+	}
 	if p.change.Op == Delete && l.endsHere(now, u) {
 		return nil
 	}

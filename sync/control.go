@@ -91,7 +91,7 @@ func (l *Lane) nextControl(now time.Time) *pending {
 	}
 	i := slices.IndexFunc(l.control, func(p *pending) bool {
 		u := l.users[p.change.User]
-		return p.announced && !l.withholds(p.change.Position) && (u == nil || !u.ambiguity.fences(now))
+		return p.announced && !l.withholds(p.change.Position) && !l.overtaken(&p.change) && (u == nil || !u.ambiguity.fences(now))
 	})
 	if i < 0 {
 		return nil

@@ -102,10 +102,11 @@ func (l *Lane) distrust(user string, at Position, why Cause) {
 		u.ambiguity.disprove()
 	}
 	v := l.cfg.Delivered.Known(user, at)
-	if v.Status == Unknown && !v.Settled && v.Cause != CauseMoved {
+	settled := v.Settled && at.Offset <= v.Offset
+	if v.Status == Unknown && v.Cause != CauseMoved && v.Settled == settled {
 		return // a user that fails again and again costs one write
 	}
-	l.cfg.Delivered.Learn(user, at, Version{Status: Unknown, Cause: why, Offset: max(v.Offset, at.Offset)})
+	l.cfg.Delivered.Learn(user, at, Version{Status: Unknown, Cause: why, Offset: max(v.Offset, at.Offset), Settled: settled})
 }
 
 // GivenUp notes that a change is in the dead-letter topic; its place is still held.
@@ -130,21 +131,25 @@ func (l *Lane) GivenUp(user string, at Position) {
 // read again after c, and c may have to be doubted. Not so if c is repeated by an
 // operator: the newer one may be settled long ago, by a dead letter too.
 //
-// Of a Settled one c may be the newest that was delivered, and is read again since another
-// user's change keeps the offset below it. To send it would take the user back:
+// Of a Settled one not even c's own version may be sent: see overtaken.
+func (l *Lane) stale(c *Change, at Place) bool {
+	v := l.cfg.Delivered.Known(c.User, c.Position)
+	if c.Position.Offset >= v.Offset {
+		return l.overtaken(c)
+	}
+	return v.Settled || v.Status == Held || v.Status == Deleted || v.Status == Unknown && at.repeats(c)
+}
+
+// overtaken reports whether c was delivered, or something newer in its partition, before its
+// user had changes in another one. It may be the newest that was, and read again since
+// another user's change keeps the offset below it. To send it would take the user back:
 //
 //	A in partition 1   delivered; the frontier is below it
 //	B in partition 0   delivered by another owner
 //	A in partition 1   once more: it was the destination's, and is not any more
-func (l *Lane) stale(c *Change, at Place) bool {
+func (l *Lane) overtaken(c *Change) bool {
 	v := l.cfg.Delivered.Known(c.User, c.Position)
-	switch {
-	case v.Settled && c.Position.Offset == v.Offset:
-		return !c.Force
-	case c.Position.Offset >= v.Offset:
-		return false
-	}
-	return v.Settled || v.Status == Held || v.Status == Deleted || v.Status == Unknown && at.repeats(c)
+	return v.Settled && (c.Position.Offset < v.Offset || c.Position.Offset == v.Offset && !c.Force)
 }
 
 // repeats reports whether the record at p is not c's own.

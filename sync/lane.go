@@ -159,9 +159,12 @@ func (l *Lane) user(id string) *user {
 }
 
 // pass lets c go by, since something newer is known. If c is repeated by an operator,
-// a former owner may have sent it after that.
+// a former owner may have sent it after that. If it is the newest of those that are
+// Settled, it was delivered, and an attempt before that may still be applied: of the same
+// payload, which is another one than that of the partition to which its user has moved.
 func (l *Lane) pass(now time.Time, c Change, at Place, sent Sent) {
-	if !sent.Possibly || !at.repeats(&c) {
+	v := l.cfg.Delivered.Known(c.User, c.Position)
+	if !sent.Possibly || !at.repeats(&c) && (!v.Settled || c.Position.Offset != v.Offset) {
 		at.Hold.Release()
 		return
 	}

@@ -38,6 +38,50 @@ func TestSettledElsewhere(t *testing.T) {
 	}
 }
 
+// TestSettledElsewhereInDoubt: an attempt of that change, before the one that succeeded, may
+// still be applied. So what is delivered until then is confirmed; and who takes over next
+// knows as well that the change is settled (G1).
+func TestSettledElsewhereInDoubt(t *testing.T) {
+	for name, cause := range map[string]Cause{"moved": CauseMoved, "a conflict": CauseConflict} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.remember()
+			at := Position{Topic: "users", Partition: 1, Offset: 9}
+			w.state.Learn("u", at, Version{Status: Unknown, Cause: cause, Offset: 9, Settled: true})
+			place := &seenHold{}
+			w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Position: at, Columns: ColumnsOf(map[string]any{"v": "v1"})}, Place{At: at, Hold: place}, Sent{Possibly: true, Until: w.now.Add(30 * time.Second)})
+			if place.released || len(w.history) > 0 {
+				t.Fatalf("sent %v; released: %v", w.history, place.released)
+			}
+			if v := w.state.Known("u", at); !v.Settled || v.Offset != 9 {
+				t.Errorf("%+v is known, want it settled at 9", v)
+			}
+			w.deliver("v2")
+			w.says(t, "v2", "v2")
+			if !place.released {
+				t.Error("the place is not released")
+			}
+		})
+	}
+}
+
+// TestControlOfWhatHasMoved: what was overtaken elsewhere is not sent once more to compare
+// with (G1).
+func TestControlOfWhatHasMoved(t *testing.T) {
+	w := newWorld()
+	w.remember()
+	w.deliver("v1")
+	w.lane.blame.held, w.lane.release.waiting = true, 1
+	w.lane.control[0].announced = true
+	if w.lane.nextControl(w.now) == nil {
+		t.Fatal("nobody is there to compare with, the test is of no use")
+	}
+	w.state.Learn("u", w.log[0].Position, Version{Status: Unknown, Cause: CauseMoved, Settled: true})
+	if p := w.lane.nextControl(w.now); p != nil {
+		t.Errorf("%+v is sent once more", p.change)
+	}
+}
+
 // TestDistrustOfWhatHasMoved: what is tried as of a partition that has not the last word is
 // learned there, so that the partition which has it loses it. It is learned once.
 func TestDistrustOfWhatHasMoved(t *testing.T) {
@@ -48,6 +92,8 @@ func TestDistrustOfWhatHasMoved(t *testing.T) {
 		"moved":                {Version{Status: Unknown, Cause: CauseMoved, Offset: 9}, 1},
 		"moved, and settled":   {Version{Status: Unknown, Cause: CauseMoved, Offset: 9, Settled: true}, 1},
 		"settled in conflict":  {Version{Status: Unknown, Cause: CauseConflict, Offset: 9, Settled: true}, 1},
+		"moved, settled there": {Version{Status: Unknown, Cause: CauseMoved, Offset: 12, Settled: true}, 1},
+		"settled up to there":  {Version{Status: Unknown, Cause: CauseConflict, Offset: 12, Settled: true}, 0},
 		"held":                 {Version{Status: Held, Offset: 9}, 1},
 		"attempted before":     {Version{Status: Unknown, Cause: CauseAttempted, Offset: 9}, 0},
 		"a conflict in a lane": {Version{Status: Unknown, Cause: CauseConflict, Offset: 9}, 0},
@@ -62,7 +108,7 @@ func TestDistrustOfWhatHasMoved(t *testing.T) {
 			if len(said.learned) != tc.learns {
 				t.Errorf("learned %+v, want %d times", said.learned, tc.learns)
 			}
-			want := Version{Status: Unknown, Cause: CauseAttempted, Offset: 12}
+			want := Version{Status: Unknown, Cause: CauseAttempted, Offset: 12, Settled: tc.before.Offset == 12}
 			if tc.learns > 0 && said.v != want {
 				t.Errorf("learned %+v, want %+v", said.v, want)
 			}

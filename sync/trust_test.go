@@ -59,14 +59,26 @@ func TestAwaitedChanges(t *testing.T) {
 }
 
 // TestAwaitedWhatIsLearned: what waited is sent if nothing is known any more when it is
-// trusted again.
+// trusted again, but not if it is known to have been overtaken (G1).
 func TestAwaitedWhatIsLearned(t *testing.T) {
-	w := trusting(Awaited)
-	w.deliver("v1")
-	w.state.Learn("u", w.log[0].Position, Version{Status: Unknown, Cause: CauseConflict})
-	w.lane.SetTrust(Trusted)
-	w.run(time.Minute)
-	w.says(t, "v1", "v1")
+	for name, tc := range map[string]struct {
+		settled int64
+		want    []string
+	}{
+		"nothing":                   {-1, []string{"v1", "v1"}},
+		"that it was overtaken":     {1, []string{"v1"}},
+		"that an older one was":     {0, []string{"v1", "v1"}},
+		"that something newer came": {2, []string{"v1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := trusting(Awaited)
+			w.deliver("v1")
+			w.state.Learn("u", w.log[0].Position, Version{Status: Unknown, Cause: CauseConflict, Offset: max(0, tc.settled), Settled: tc.settled >= 0})
+			w.lane.SetTrust(Trusted)
+			w.run(time.Minute)
+			w.says(t, tc.want...)
+		})
+	}
 }
 
 // TestAwaitedIsDropped: another owner reads again what waited, and this one sends nothing
