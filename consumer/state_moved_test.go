@@ -3,13 +3,16 @@ package consumer
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"usersync/consumer/trace"
 	"usersync/metrics"
 	usync "usersync/sync"
+	"usersync/sync/taptalk"
 )
 
 // loadedWith are states of which each was loaded with one version of the user "u"; one
@@ -191,6 +194,63 @@ func TestMovedHalfWritten(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestMovedInTheLane: what was held in one partition, and is read again, is found to have been
+// overtaken as the change of the other one waits or is on its way. It does not take the place
+// of that one, which nobody has been sent (G1).
+func TestMovedInTheLane(t *testing.T) {
+	for name, tc := range map[string]struct {
+		called bool  // the other one is on its way
+		fails  error // and fails at first
+	}{
+		"it waits":         {},
+		"it is on its way": {called: true},
+		"it fails":         {called: true, fails: &usync.CallError{Verdict: usync.Failed, Code: "http_500"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := loadedWith(usync.Version{}, usync.Version{Status: usync.Held, Offset: 9})
+			s.tell = func(trace.Event) {}
+			lane := usync.NewLane(usync.LaneConfig{
+				Mapper: mapping(t, taptalk.Fields, map[string]any{"fullName": "name"}), Concurrency: 1, Timeout: time.Second, Metrics: metrics.New(nil, destTaptalk).For(destTaptalk), Delivered: s,
+				Retry: usync.Retry{Initial: time.Second, Multiplier: 2, Max: time.Minute, GiveUpAfter: time.Hour, ConfirmAfter: time.Minute},
+			})
+			now := time.Now()
+			var released []int
+			submit := func(partition int, offset int64, v string) {
+				at := usync.Position{Topic: "users", Partition: partition, Offset: offset}
+				c := usync.Change{User: "u", Op: usync.Upsert, Position: at, Columns: usync.ColumnsOf(map[string]any{"name": v})}
+				lane.Submit(now, c, usync.Place{At: at, Hold: releases(func() { released = append(released, partition) })}, usync.Sent{})
+			}
+			submit(0, 5, "B")
+			var call *usync.Call
+			if tc.called {
+				call = lane.Next(now)
+			}
+			submit(1, 9, "A")
+			if fmt.Sprint(released) != "[1]" {
+				t.Errorf("the places of partitions %v are released, want 1", released)
+			}
+			if call == nil {
+				call = lane.Next(now)
+			}
+			for end := tc.fails; call != nil; end = nil {
+				if !strings.Contains(string(call.Payload.Body), "B") {
+					t.Errorf("%s is sent", call.Payload.Body)
+				}
+				lane.Done(now, call, end)
+				now = now.Add(time.Hour)
+				call = lane.Next(now)
+			}
+			if fmt.Sprint(released) != "[1 0]" {
+				t.Errorf("the places of partitions %v are released, want 1 and then 0", released)
+			}
+		})
+	}
+}
+
+type releases func()
+
+func (r releases) Release() { r() }
 
 // TestTrustWhileLoading: a state that is being loaded is waited for, for a while; then it
 // depends on whether that may ever end.

@@ -89,9 +89,10 @@ func (l *Lane) nextControl(now time.Time) *pending {
 	if !b.held || l.active > 0 && !b.turn || l.active == 0 && l.release.waiting == 0 {
 		return nil
 	}
+	l.control = slices.DeleteFunc(l.control, func(p *pending) bool { return l.overtaken(&p.change) })
 	i := slices.IndexFunc(l.control, func(p *pending) bool {
 		u := l.users[p.change.User]
-		return p.announced && !l.withholds(p.change.Position) && !l.overtaken(&p.change) && (u == nil || !u.ambiguity.fences(now))
+		return p.announced && !l.withholds(p.change.Position) && (u == nil || !u.ambiguity.fences(now))
 	})
 	if i < 0 {
 		return nil

@@ -122,6 +122,11 @@ func (l *Lane) Submit(now time.Time, c Change, at Place, sent Sent) {
 		l.m.Lane.PartitionConflicts.Inc()
 		l.distrust(c.User, u.at, CauseConflict)
 		l.distrust(c.User, c.Position, CauseConflict)
+		if l.overtaken(&c) { // it is seen by that; it must not take the place of what waits
+			l.m.Lane.Deliveries.Stale.Inc()
+			l.pass(now, c, at, sent)
+			return
+		}
 	}
 	u.at = c.Position
 	l.forgetControl(c.User)

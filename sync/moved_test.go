@@ -42,22 +42,55 @@ func TestSettledElsewhere(t *testing.T) {
 // still be applied. So what is delivered until then is confirmed; and who takes over next
 // knows as well that the change is settled (G1).
 func TestSettledElsewhereInDoubt(t *testing.T) {
-	for name, cause := range map[string]Cause{"moved": CauseMoved, "a conflict": CauseConflict} {
+	w := newWorld()
+	w.remember()
+	at := Position{Topic: "users", Partition: 1, Offset: 9}
+	w.state.Learn("u", at, Version{Status: Unknown, Cause: CauseConflict, Offset: 9, Settled: true})
+	submit := func(offset int64) *seenHold {
+		at.Offset = offset
+		place := &seenHold{}
+		w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Position: at, Columns: ColumnsOf(map[string]any{"v": "v1"})}, Place{At: at, Hold: place}, Sent{Possibly: true, Until: w.now.Add(30 * time.Second)})
+		return place
+	}
+	if !submit(8).released {
+		t.Error("no call of an older one can come to be applied, and yet it is in doubt")
+	}
+	place := submit(9)
+	if place.released || len(w.history) > 0 {
+		t.Fatalf("sent %v; released: %v", w.history, place.released)
+	}
+	if v := w.state.Known("u", at); !v.Settled || v.Offset != 9 {
+		t.Errorf("%+v is known, want it settled at 9", v)
+	}
+	w.deliver("v2")
+	w.says(t, "v2", "v2")
+	if !place.released {
+		t.Error("the place is not released")
+	}
+}
+
+// TestSettledElsewhereMeanwhile: a call that failed, or one that confirms, is made although its
+// change is found to have been overtaken: it is known to come to something then (G1).
+func TestSettledElsewhereMeanwhile(t *testing.T) {
+	for name, fails := range map[string]error{
+		"confirmed": nil,
+		"failed":    &CallError{Verdict: Failed, Code: "http_500", Ambiguous: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			w.remember()
-			at := Position{Topic: "users", Partition: 1, Offset: 9}
-			w.state.Learn("u", at, Version{Status: Unknown, Cause: cause, Offset: 9, Settled: true})
+			w.lane.Suspect("u", w.now.Add(30*time.Second))
+			at := Position{Topic: "users"}
 			place := &seenHold{}
-			w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Position: at, Columns: ColumnsOf(map[string]any{"v": "v1"})}, Place{At: at, Hold: place}, Sent{Possibly: true, Until: w.now.Add(30 * time.Second)})
-			if place.released || len(w.history) > 0 {
-				t.Fatalf("sent %v; released: %v", w.history, place.released)
+			w.lane.Submit(w.now, Change{User: "u", Op: Upsert, Position: at, Columns: ColumnsOf(map[string]any{"v": "v1"})}, Place{At: at, Hold: place}, Sent{})
+			w.lane.Done(w.now, w.lane.Next(w.now), fails)
+			w.state.Learn("u", at, Version{Status: Unknown, Cause: CauseMoved, Settled: true})
+			w.now = w.now.Add(time.Minute)
+			again := w.lane.Next(w.now)
+			if again == nil || place.released {
+				t.Fatalf("%+v is to be sent, released: %v", again, place.released)
 			}
-			if v := w.state.Known("u", at); !v.Settled || v.Offset != 9 {
-				t.Errorf("%+v is known, want it settled at 9", v)
-			}
-			w.deliver("v2")
-			w.says(t, "v2", "v2")
+			w.lane.Done(w.now, again, nil)
 			if !place.released {
 				t.Error("the place is not released")
 			}
