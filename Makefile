@@ -70,15 +70,17 @@ test:
 # with less to do. One processor for each test binary: the timers of a bubble share one
 # state of the race detector, and two that fire at once corrupt it, a crash in
 # __sanitizer (golang/go#78156). What races is found by order, not by parallelism. The
-# package that takes longest is tested in two halves at once, the others behind the second.
+# package that takes longest is tested in two halves at once, the others behind the second;
+# without what only measures.
 race:
 	@$(MAKE) --no-print-directory -j 2 race-first race-second
 RACING = go test $(RACE) -short -timeout 30m -p 1 -exec 'env GOMAXPROCS=1'
 HALF = ^Test([A-N]|One)
+MEASURING = ^Test(Scale|OutageFigures)
 race-first:
 	$(RACING) ./consumer -run '$(HALF)'
 race-second:
-	$(RACING) ./consumer -skip '$(HALF)'
+	$(RACING) ./consumer -skip '$(HALF)|$(MEASURING)'
 	$(RACING) $$(go list ./... | grep -Ev '/e2e|/consumer$$')
 
 # Run whole deployments through SCHEDULES seeded schedules of faults.
