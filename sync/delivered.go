@@ -131,24 +131,26 @@ func (l *Lane) GivenUp(user string, at Position) {
 // read again after c, and c may have to be doubted. Not so if c is repeated by an
 // operator: the newer one may be settled long ago, by a dead letter too.
 //
-// Of a Settled one not even c's own version may be sent: see overtaken.
+// Of a Settled one not even c's own version may be sent: see overtook.
 func (l *Lane) stale(c *Change, at Place) bool {
 	v := l.cfg.Delivered.Known(c.User, c.Position)
-	if c.Position.Offset >= v.Offset {
-		return l.overtaken(c)
-	}
-	return v.Settled || v.Status == Held || v.Status == Deleted || v.Status == Unknown && at.repeats(c)
+	newer := v.Status == Held || v.Status == Deleted || v.Status == Unknown && at.repeats(c)
+	return v.overtook(c) || newer && c.Position.Offset < v.Offset
 }
 
-// overtaken reports whether c was delivered, or something newer in its partition, before its
+// overtaken reports whether c was overtaken by what is known of its user.
+func (l *Lane) overtaken(c *Change) bool {
+	return l.cfg.Delivered.Known(c.User, c.Position).overtook(c)
+}
+
+// overtook reports whether c was delivered, or something newer in its partition, before its
 // user had changes in another one. It may be the newest that was, and read again since
 // another user's change keeps the offset below it. To send it would take the user back:
 //
 //	A in partition 1   delivered; the frontier is below it
 //	B in partition 0   delivered by another owner
 //	A in partition 1   once more: it was the destination's, and is not any more
-func (l *Lane) overtaken(c *Change) bool {
-	v := l.cfg.Delivered.Known(c.User, c.Position)
+func (v Version) overtook(c *Change) bool {
 	return v.Settled && (c.Position.Offset < v.Offset || c.Position.Offset == v.Offset && !c.Force)
 }
 
