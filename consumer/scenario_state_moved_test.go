@@ -40,6 +40,17 @@ func (b *bubble) had(user string, numbers ...int) {
 	}
 }
 
+// keepingBoth starts two workers that keep what was delivered, and returns when each has its
+// share.
+func (b *bubble) keepingBoth() {
+	b.t.Helper()
+	b.keeping()
+	b.start()
+	b.start()
+	b.hot()
+	time.Sleep(time.Minute)
+}
+
 // TestMovedAndBack: a user's changes come from another partition, and then from the first
 // one with the old values again, each when nothing of the user waits (G1).
 func TestMovedAndBack(t *testing.T) {
@@ -76,11 +87,7 @@ func TestMovedBetweenOwners(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 2, func(b *bubble) {
-				b.keeping()
-				b.start()
-				b.start()
-				b.hot()
-				time.Sleep(time.Minute) // both have their share
+				b.keepingBoth()
 				b.moves(1, "1", 1)
 				b.moves(1, "3", 1)
 				b.moves(0, "1", 2)
@@ -102,11 +109,7 @@ func TestMovedBetweenOwners(t *testing.T) {
 // its user has moved meanwhile. It is not sent again: the user would be left with it (G1).
 func TestMovedBelowAnother(t *testing.T) {
 	inBubble(t, 2, func(b *bubble) {
-		b.keeping()
-		b.start()
-		b.start()
-		b.hot()
-		time.Sleep(time.Minute) // both have their share
+		b.keepingBoth()
 		b.both(vendortest.Rule{User: "13", Status: 500})
 		b.in(1, "13", 1)
 		time.Sleep(5 * time.Second)
@@ -137,11 +140,7 @@ func TestMovedBelowAnother(t *testing.T) {
 // owners, and returns when those are gone, and the next one can't read the state of partition
 // 0. In between is done what no owner sees.
 func (b *bubble) movedUnnoticed(unseen func()) (away *kfake.FaultHandle) {
-	b.keeping()
-	b.start()
-	b.start()
-	b.hot()
-	time.Sleep(time.Minute)
+	b.keepingBoth()
 	for _, user := range []string{"1", "2", "3"} {
 		b.moves(1, user, 1)
 	}

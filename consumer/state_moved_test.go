@@ -58,51 +58,57 @@ func (s *states) says() (all []string) {
 	return all
 }
 
+func heldAt(offset int64) usync.Version { return usync.Version{Status: usync.Held, Offset: offset} }
+
+func unknownAt(offset int64, why usync.Cause) usync.Version {
+	return usync.Version{Status: usync.Unknown, Offset: offset, Cause: why}
+}
+
+func settledAt(offset int64, why usync.Cause) usync.Version {
+	return usync.Version{Status: usync.Unknown, Offset: offset, Cause: why, Settled: true}
+}
+
 // TestConflict: who is loaded as of several partitions is known from none of them, unless
 // all but one of these say that another one has the last word.
 func TestConflict(t *testing.T) {
-	held := func(at int64) usync.Version { return usync.Version{Status: usync.Held, Offset: at} }
-	unknown := func(at int64, why usync.Cause) usync.Version {
-		return usync.Version{Status: usync.Unknown, Offset: at, Cause: why}
-	}
 	none := usync.Version{}
 	for name, tc := range map[string]struct {
 		loaded []usync.Version
 		want   []string
 	}{
-		"one": {[]usync.Version{held(7), none}, []string{"held@7", "absent@0"}},
+		"one": {[]usync.Version{heldAt(7), none}, []string{"held@7", "absent@0"}},
 		"two": {
-			[]usync.Version{held(7), held(3)},
+			[]usync.Version{heldAt(7), heldAt(3)},
 			[]string{"unknown@7 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"a deleted one": {
-			[]usync.Version{{Status: usync.Deleted, Offset: 7}, held(3)},
+			[]usync.Version{{Status: usync.Deleted, Offset: 7}, heldAt(3)},
 			[]string{"unknown@7 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"three": {
-			[]usync.Version{held(7), none, held(3), held(9)},
+			[]usync.Version{heldAt(7), none, heldAt(3), heldAt(9)},
 			[]string{"unknown@7 conflict settled, written", "absent@0", "unknown@3 conflict settled, written", "unknown@9 conflict settled, written"},
 		},
-		"one has moved":     {[]usync.Version{unknown(7, usync.CauseMoved), held(3)}, []string{"unknown@7 moved", "held@3"}},
-		"it has moved back": {[]usync.Version{held(7), unknown(3, usync.CauseMoved)}, []string{"held@7", "unknown@3 moved"}},
+		"one has moved":     {[]usync.Version{unknownAt(7, usync.CauseMoved), heldAt(3)}, []string{"unknown@7 moved", "held@3"}},
+		"it has moved back": {[]usync.Version{heldAt(7), unknownAt(3, usync.CauseMoved)}, []string{"held@7", "unknown@3 moved"}},
 		"one was in doubt, so the other one may be there no more": {
-			[]usync.Version{held(7), unknown(3, usync.CauseDeadLetter)},
+			[]usync.Version{heldAt(7), unknownAt(3, usync.CauseDeadLetter)},
 			[]string{"unknown@7 conflict settled, written", "unknown@3 dead_letter"},
 		},
 		"one is written, and a kill kept the other from it": {
-			[]usync.Version{unknown(7, usync.CauseConflict), held(3)},
+			[]usync.Version{unknownAt(7, usync.CauseConflict), heldAt(3)},
 			[]string{"unknown@7 conflict", "unknown@3 conflict settled, written"},
 		},
 		"a cause of a later version": {
-			[]usync.Version{held(7), unknown(3, "")},
+			[]usync.Version{heldAt(7), unknownAt(3, "")},
 			[]string{"unknown@7 conflict settled, written", "unknown@3"},
 		},
 		"one had moved, and a kill kept that it has moved back from the other": {
-			[]usync.Version{held(7), {Status: usync.Unknown, Offset: 3, Cause: usync.CauseConflict, Settled: true}},
+			[]usync.Version{heldAt(7), settledAt(3, usync.CauseConflict)},
 			[]string{"unknown@7 conflict settled, written", "unknown@3 conflict settled"},
 		},
 		"nobody is known": {
-			[]usync.Version{unknown(7, usync.CauseConflict), unknown(3, usync.CauseAttempted)},
+			[]usync.Version{unknownAt(7, usync.CauseConflict), unknownAt(3, usync.CauseAttempted)},
 			[]string{"unknown@7 conflict", "unknown@3 attempted"},
 		},
 	} {
@@ -117,51 +123,44 @@ func TestConflict(t *testing.T) {
 // TestMoved: what is learned from one partition is the last word, whatever others said; if it
 // is that nothing is known, nobody has it. Whoever is loaded later has not heard it.
 func TestMoved(t *testing.T) {
-	held := usync.Version{Status: usync.Held, Offset: 3}
 	for name, tc := range map[string]struct {
 		other, learned usync.Version
 		want           []string
 		later          []string
 	}{
 		"held": {
-			held,
-			usync.Version{Status: usync.Held, Offset: 9},
+			heldAt(3), heldAt(9),
 			[]string{"unknown@3 moved settled, written", "held@9, written"},
 			[]string{"unknown@3 moved settled, written", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"attempted": {
-			held,
-			usync.Version{Status: usync.Unknown, Offset: 9, Cause: usync.CauseAttempted},
+			heldAt(3), unknownAt(9, usync.CauseAttempted),
 			[]string{"unknown@3 conflict settled, written", "unknown@9 attempted, written"},
 			[]string{"unknown@3 conflict settled, written", "unknown@9 attempted, written", "unknown@3 conflict settled, written"},
 		},
 		"attempted, and so was the other one before": { // which costs no write: nobody is believed
-			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseConflict},
-			usync.Version{Status: usync.Unknown, Offset: 9, Cause: usync.CauseAttempted},
+			unknownAt(3, usync.CauseConflict), unknownAt(9, usync.CauseAttempted),
 			[]string{"unknown@3 conflict", "unknown@9 attempted, written"},
 			[]string{"unknown@3 conflict", "unknown@9 attempted, written", "unknown@3 conflict settled, written"},
 		},
 		"what was in doubt": {
-			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseDoubt},
+			unknownAt(3, usync.CauseDoubt),
 			usync.Version{Status: usync.Deleted, Offset: 9},
 			[]string{"unknown@3 moved, written", "deleted@9, written"},
 			[]string{"unknown@3 moved, written", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"moved, and settled there": { // which costs no write either
-			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseMoved, Settled: true},
-			usync.Version{Status: usync.Held, Offset: 9},
+			settledAt(3, usync.CauseMoved), heldAt(9),
 			[]string{"unknown@3 moved settled", "held@9, written"},
 			[]string{"unknown@3 moved settled", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"a conflict of what was settled": {
-			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseConflict, Settled: true},
-			usync.Version{Status: usync.Held, Offset: 9},
+			settledAt(3, usync.CauseConflict), heldAt(9),
 			[]string{"unknown@3 moved settled, written", "held@9, written"},
 			[]string{"unknown@3 moved settled, written", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
 		"moved already": { // which costs no write
-			usync.Version{Status: usync.Unknown, Offset: 3, Cause: usync.CauseMoved},
-			usync.Version{Status: usync.Held, Offset: 9},
+			unknownAt(3, usync.CauseMoved), heldAt(9),
 			[]string{"unknown@3 moved", "held@9, written"},
 			[]string{"unknown@3 moved", "unknown@9 conflict settled, written", "unknown@3 conflict settled, written"},
 		},
@@ -172,7 +171,7 @@ func TestMoved(t *testing.T) {
 			if got := s.says(); fmt.Sprint(got) != fmt.Sprint(tc.want) {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
-			s.loads(2, held)
+			s.loads(2, heldAt(3))
 			if got := s.says(); fmt.Sprint(got) != fmt.Sprint(tc.later) {
 				t.Errorf("then another is loaded: %q, want %q", got, tc.later)
 			}
@@ -184,10 +183,10 @@ func TestMoved(t *testing.T) {
 // it, and without all since its user had moved away from there; so what it has is of before
 // that. The other one, which is written, does not leave it to be believed.
 func TestMovedHalfWritten(t *testing.T) {
-	held := usync.Version{Status: usync.Held, Offset: 3}
+	held := heldAt(3)
 	s := loadedWith(held, usync.Version{})
-	s.Learn("u", usync.Position{Topic: "users", Partition: 1}, usync.Version{Status: usync.Held, Offset: 9})
-	s.Learn("u", usync.Position{Topic: "users"}, usync.Version{Status: usync.Unknown, Offset: 5, Cause: usync.CauseAttempted})
+	s.Learn("u", usync.Position{Topic: "users", Partition: 1}, heldAt(9))
+	s.Learn("u", usync.Position{Topic: "users"}, unknownAt(5, usync.CauseAttempted))
 	written := s.parts[TopicPartition{"users", 1}].queue[s.hash.user("u")]
 	want := []string{"unknown@3 conflict settled, written", "unknown@9 conflict settled"}
 	if got := loadedWith(held, written).says(); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -208,7 +207,7 @@ func TestMovedInTheLane(t *testing.T) {
 		"it fails":         {called: true, fails: &usync.CallError{Verdict: usync.Failed, Code: "http_500"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := loadedWith(usync.Version{}, usync.Version{Status: usync.Held, Offset: 9})
+			s := loadedWith(usync.Version{}, heldAt(9))
 			s.tell = func(trace.Event) {}
 			lane := usync.NewLane(usync.LaneConfig{
 				Mapper: mapping(t, taptalk.Fields, map[string]any{"fullName": "name"}), Concurrency: 1, Timeout: time.Second, Metrics: metrics.New(nil, destTaptalk).For(destTaptalk), Delivered: s,
