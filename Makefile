@@ -71,10 +71,11 @@ test:
 # state of the race detector, and two that fire at once corrupt it, a crash in
 # __sanitizer (golang/go#78156). What races is found by order, not by parallelism. The
 # package that takes longest is tested in two halves at once, the others behind the second;
-# without what only measures.
+# without what only measures. Here and where it fuzzes, go test has no need to vet: it does
+# so in `make test`, and would do it anew for each way to compile.
 race:
 	@$(MAKE) --no-print-directory -j 2 race-first race-second
-RACING = go test $(RACE) -short -timeout 30m -p 1 -exec 'env GOMAXPROCS=1'
+RACING = go test $(RACE) -vet=off -short -timeout 30m -p 1 -exec 'env GOMAXPROCS=1 GOGC=400'
 HALF = ^Test([A-N]|One)
 MEASURING = ^Test(Scale|OutageFigures)
 race-first:
@@ -86,7 +87,7 @@ race-second:
 # Run whole deployments through SCHEDULES seeded schedules of faults.
 SCHEDULES ?= 1000
 chaos:
-	go test ./consumer -run '^TestChaos$$' -schedules $(SCHEDULES) -timeout 30m
+	go test -exec 'env GOGC=400' ./consumer -run '^TestChaos$$' -schedules $(SCHEDULES) -timeout 30m
 
 # Break each rule that has a hook for it, and see it found by name.
 red:
@@ -186,7 +187,7 @@ fuzz:
 	@set -e; grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | \
 	while IFS=: read -r file target; do \
 		echo "$${target#func } in $$(dirname $$file)"; \
-		go test -run='^$$' -fuzz="^$${target#func }\$$" -fuzztime=$(FUZZTIME) "$$(dirname $$file)"; \
+		go test -vet=off -run='^$$' -fuzz="^$${target#func }\$$" -fuzztime=$(FUZZTIME) "$$(dirname $$file)"; \
 	done
 
 # Format the sources.

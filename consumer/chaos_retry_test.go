@@ -16,7 +16,7 @@ import (
 // again all the time, old ones and new ones, with commands that have looked no further
 // than the change itself: every user must be right in the end all the same.
 func TestChaosWithRetries(t *testing.T) {
-	eachSchedule(t, cmp.Or(*schedules, 15), func(b *bubble, s uint64) {
+	eachSchedule(t, cmp.Or(*schedules, full(15, 8)), func(b *bubble, s uint64) {
 		c := &chaos{bubble: b, rand: rand.New(rand.NewPCG(s, 0))}
 		pick := rand.New(rand.NewPCG(s, 1))
 		c.edit = func(cfg *Config) { cfg.RetryTopic = "retry" }

@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 0, "how many schedules of faults to run; 0: 40, or $USERSYNC_SCHEDULES")
+	schedules = flag.Int("schedules", 0, "how many schedules of faults to run; 0: 40, 20 with -short, or $USERSYNC_SCHEDULES")
 	seed      = flag.Uint64("seed", 0, "run this schedule only")
 )
 
@@ -40,7 +40,7 @@ var (
 func TestChaos(t *testing.T) {
 	n := *schedules
 	if n == 0 {
-		n = 40
+		n = full(40, 20)
 		if s := os.Getenv("USERSYNC_SCHEDULES"); s != "" {
 			var err error
 			if n, err = strconv.Atoi(s); err != nil {
