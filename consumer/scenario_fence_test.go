@@ -137,10 +137,9 @@ func TestDrain(t *testing.T) {
 		b.writeAll(numbers(1, 10)...)
 		time.Sleep(2 * time.Second)
 		began := time.Now()
-		done := make(chan struct{})
-		go func() { defer close(done); w.stop() }()
+		w.end()
 		other := b.start()
-		<-done
+		w.stop()
 		if d := time.Since(began); d < 5*time.Second || d > 10*time.Second {
 			t.Errorf("the drain took %v, with calls that had 6 s to go", d)
 		}
