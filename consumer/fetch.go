@@ -25,7 +25,7 @@ const (
 // fetchConfig sets the limits of a fetcher.
 type fetchConfig struct {
 	MaxWait  time.Duration // how long a broker may wait for data
-	MaxBytes int           // per request; a single larger batch still comes whole
+	MaxBytes int           // per request, at most, see fetcher.most; a single larger batch still comes whole
 	Timeout  time.Duration // per request, above MaxWait; the end of a half-open connection
 	Budget   *Budget
 	Spare    *Budget // of the partitions that are spare; nil: none ever is
@@ -106,9 +106,10 @@ type watermarks struct{ high, stable, start int64 }
 
 // leader is the goroutine that fetches from one broker.
 type leader struct {
-	id   int
-	wake chan struct{} // a partition became ready
-	turn int           // where the rotation stands
+	id    int
+	wake  chan struct{} // a partition became ready
+	turn  int           // where the rotation stands
+	batch int           // bytes of each in the last answer that had any; see most.go
 }
 
 func newFetcher(client *Client, cfg fetchConfig, starts map[TopicPartition]start) *fetcher {
@@ -173,18 +174,20 @@ func signal(c chan struct{}) {
 }
 
 // fetch makes one request for what is ready and hands on what comes back.
-func (f *fetcher) fetch(ctx context.Context, r readiness, wait time.Duration, out chan<- fetched) {
-	parts, room := r.partitions, int64(0)
+func (f *fetcher) fetch(ctx context.Context, l *leader, r readiness, wait time.Duration, out chan<- fetched) {
+	parts, room, cfg := r.partitions, int64(0), f.cfg
+	cfg.MaxBytes = f.most(l)
 	if r.needed {
-		room = int64(f.cfg.MaxBytes)
+		room = int64(cfg.MaxBytes)
 	}
 	if room > 0 && f.cfg.Budget.acquire(ctx, room) != nil {
 		return
 	}
-	res, err := f.client.fetch(ctx, f.cfg, parts, wait)
+	res, err := f.client.fetch(ctx, cfg, parts, wait)
 	var results []fetched
 	if err == nil {
 		results = f.answers(ctx, parts, res)
+		l.look(res, results)
 	} else if ctx.Err() == nil {
 		results = f.failed(ctx, parts, err)
 	}

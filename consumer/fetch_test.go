@@ -295,3 +295,69 @@ func TestFetchHonoursThrottling(t *testing.T) {
 		}
 	}, kfake.SeedTopics(1, "users"))
 }
+
+// TestFetchOfSmallBatches: changes that were written one by one come in small portions,
+// for each takes a page of 64 KiB; those that were written together come in large ones.
+func TestFetchOfSmallBatches(t *testing.T) {
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		const records = 2000
+		out := k.producer()
+		for n := range records {
+			if err := out.ProduceSync(t.Context(), record(0, fmt.Sprintf("%04d%0800d", n, 0))).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for part := range 20 {
+			var together []*kgo.Record
+			for n := range 100 {
+				together = append(together, record(1, fmt.Sprintf("%02d%02d%0800d", part, n, 0)))
+			}
+			if err := out.ProduceSync(t.Context(), together...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for p, want := range map[int][2]int{0: {50, mostBatches + 8}, 1: {1000, records}} {
+			r := k.read(k.client("users"), map[int]int64{p: 0})
+			most, fetches := 0, 0
+			for n := 0; n < records; fetches++ {
+				got := len(r.next(time.Minute).Records)
+				n, most = n+got, max(most, got)
+			}
+			r.stop()
+			t.Logf("partition %d: %d records in %d fetches, at most %d in one", p, records, fetches, most)
+			if most < want[0] || most > want[1] {
+				t.Errorf("partition %d: %d records in one fetch, want %d to %d", p, most, want[0], want[1])
+			}
+		}
+	}, kfake.SeedTopics(2, "users"))
+}
+
+// TestFetchOfManyBrokers: polls in which nothing comes leave enough of the budget to ask
+// each other broker.
+func TestFetchOfManyBrokers(t *testing.T) {
+	const brokers = 30
+	var ports []int
+	for n := range brokers {
+		ports = append(ports, 9092+n)
+	}
+	inKafka(t, func(t *testing.T, k *fakeKafka) {
+		starts, large := map[int]int64{}, strings.Repeat("x", 100_000)
+		for p := range brokers {
+			if err := k.MoveTopicPartition("users", int32(p), int32(p)); err != nil {
+				t.Fatal(err)
+			}
+			k.produce(record(int32(p), large)) // batches of which one fills a request
+			starts[p] = 0
+		}
+		r := k.read(k.client("users"), starts, func(c *fetchConfig) { c.Budget = NewBudget(readAhead) })
+		r.values(brokers, time.Minute)
+		time.Sleep(10 * time.Second) // all of them are asked, and nothing comes
+		for p := range brokers {
+			begun := time.Now()
+			k.produce(record(int32(p), large))
+			if r.next(time.Minute); time.Since(begun) > 100*time.Millisecond {
+				t.Errorf("a change at broker %d of %d came after %v", p, brokers, time.Since(begun))
+			}
+		}
+	}, kfake.NumBrokers(brokers), kfake.Ports(ports...), kfake.SeedTopics(brokers, "users"))
+}

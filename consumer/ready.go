@@ -39,7 +39,7 @@ func (f *fetcher) lead(ctx context.Context, l *leader, out chan<- fetched) {
 			wait = min(patience, f.cfg.MaxWait)
 			patience = min(2*patience, f.cfg.MaxWait)
 		}
-		f.fetch(ctx, r, wait, out)
+		f.fetch(ctx, l, r, wait, out)
 	}
 }
 
