@@ -137,7 +137,7 @@ func (l *limit) throttled(now time.Time, start, end moment, after time.Duration,
 		l.wall = from
 	}
 	l.flowed = false
-	l.set(now, max(from*backTo, 0.1))
+	l.set(now, min(from, max(from*backTo, 0.1)))
 }
 
 // recovered notes that an outage is over: from now on whoever waited meanwhile is called, and
