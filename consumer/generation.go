@@ -56,7 +56,8 @@ type generation struct {
 	obeyed   *Controls // what operators said last
 	wg       sync.WaitGroup
 	state    string
-	observed time.Time
+	observed time.Time     // when gauges were brought up to date
+	resting  time.Duration // for which they stay like that
 
 	round      int       // of the partitions, to be registered first
 	registered time.Time // when a record was last
@@ -294,6 +295,11 @@ func outcome(err error) string {
 // showEvery is how often gauges are brought up to date.
 const showEvery = time.Second
 
+// showAgain is how long the gauges stay as they are that it took so long to bring up to
+// date: the lane looks at each user who waits, and with a million of them calls must not
+// wait for that all the time.
+func showAgain(took time.Duration) time.Duration { return max(showEvery, 20*took) }
+
 // show brings the gauges up to date and tells of a change of state.
 func (g *generation) show(now time.Time) {
 	if state, code := g.lane.State(now); state != g.state {
@@ -311,10 +317,11 @@ func (g *generation) show(now time.Time) {
 		g.state = state
 		g.observed = time.Time{}
 	}
-	if now.Sub(g.observed) < showEvery {
+	if now.Sub(g.observed) < g.resting {
 		return
 	}
 	g.observed = now
+	defer func(begun time.Time) { g.resting = showAgain(time.Since(begun)) }(time.Now())
 	g.lane.Observe(now)
 	valid := 0.0
 	if g.lease.valid() {
