@@ -26,6 +26,9 @@ type Lane struct {
 	// WithheldUsers is how many users wait until their partition is read up to where its
 	// last owner may have delivered.
 	WithheldUsers prometheus.Gauge
+	// AwaitingUsers is how many users wait until another partition's state is loaded, which
+	// may say that they need a call after all.
+	AwaitingUsers prometheus.Gauge
 	// GatheringUsers is how many users wait until more of a backlog is read, which may
 	// have newer changes of them.
 	GatheringUsers prometheus.Gauge
@@ -115,6 +118,7 @@ func newLane(f factory) *Lane {
 		InFlight:       f.gauge("inflight_users", "Users with a call in flight: busy workers."),
 		Workers:        f.gauge("workers", "Calls that may be in flight."),
 		BackoffUsers:   f.gauge("backoff_users", "Users that wait for the time of their next attempt."),
+		AwaitingUsers:  f.gauge("awaiting_users", "Users that seem to need no call and wait, for 30 seconds at most, until it is loaded what was delivered of another partition, from which they may have moved."),
 		WithheldUsers:  f.gauge("withheld_users", "Users that wait until their partition is read up to where its last owner may have delivered: what is read of it so far may be older."),
 		UnmappedUsers:  f.gauge("unmapped_users", "Users whose row has no payload, while no later record of the topic got one."),
 		RateLimit:      f.gauge("rate_limit_calls_per_second", "Requests a second that this process may make now; 0 for no limit."),

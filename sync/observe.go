@@ -94,7 +94,7 @@ func (l *Lane) abandon(u *user) {
 // Observe shows how the lane stands. It looks at every user that waits.
 func (l *Lane) Observe(now time.Time) {
 	m := l.m.Lane
-	var waiting, backoff, withheld int
+	var waiting, backoff, withheld, awaits int
 	var oldest time.Time
 	for _, u := range l.users {
 		if u.cur == nil || u.cur.control {
@@ -108,6 +108,8 @@ func (l *Lane) Observe(now time.Time) {
 			backoff++
 		case parked:
 			withheld++
+		case awaiting:
+			awaits++
 		default: // it has its turn, or is counted elsewhere
 		}
 		if s := u.cur.source; !s.IsZero() && (oldest.IsZero() || s.Before(oldest)) {
@@ -117,6 +119,7 @@ func (l *Lane) Observe(now time.Time) {
 	m.QueueUsers.Set(float64(waiting))
 	m.BackoffUsers.Set(float64(backoff))
 	m.WithheldUsers.Set(float64(withheld))
+	m.AwaitingUsers.Set(float64(awaits))
 	m.GatheringUsers.Set(float64(l.gathers()))
 	m.UnmappedUsers.Set(float64(l.unmapped.count))
 	m.QueueBytes.Set(float64(l.bytes))

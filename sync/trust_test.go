@@ -37,8 +37,14 @@ func TestTrust(t *testing.T) {
 			if w.lane.Busy() {
 				t.Error("who waits is active")
 			}
+			if got, want := gaugeValue(t, w.lane.m.Lane.AwaitingUsers), float64(2-tc.settled); tc.trust == Awaited && got != want {
+				t.Errorf("%v users are shown to wait, want %v", got, want)
+			}
 			w.lane.SetTrust(tc.then)
 			w.run(time.Minute)
+			if got := gaugeValue(t, w.lane.m.Lane.AwaitingUsers); got != 0 {
+				t.Errorf("%v users are shown to wait still", got)
+			}
 			w.says(t, tc.after...)
 		})
 	}

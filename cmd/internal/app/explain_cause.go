@@ -135,10 +135,13 @@ func (l *laneView) because(y *explainDestination, tp consumer.TopicPartition, bu
 	if text := partitionWaits[p.waits]; text != "" {
 		return fmt.Sprintf("partition %s/%d is not read yet: %s (%s)", tp.Topic, tp.Partition, text, l.url)
 	}
-	backoff, withheld := l.sum("backoff_users"), l.sum("withheld_users")
-	waiting := fmt.Sprintf("%.0f users wait for the time of their next attempt, %.0f for their turn", backoff, l.sum("queue_users")-backoff-withheld)
+	backoff, withheld, awaiting := l.sum("backoff_users"), l.sum("withheld_users"), l.sum("awaiting_users")
+	waiting := fmt.Sprintf("%.0f users wait for the time of their next attempt, %.0f for their turn", backoff, l.sum("queue_users")-backoff-withheld-awaiting)
 	if withheld > 0 {
 		waiting += fmt.Sprintf(", %.0f until their partition is read up to where its last owner may have delivered", withheld)
+	}
+	if awaiting > 0 {
+		waiting += fmt.Sprintf(", %.0f for 30 seconds at most until the state of another partition is loaded", awaiting)
 	}
 	if p, ok := laneProblem(l.state, l.destination, budget); ok {
 		return strings.TrimSuffix(fmt.Sprintf("%s (%s); %s. %s %s", p.Say, l.url, waiting, p.Do, p.Command), " ")

@@ -81,6 +81,7 @@ func TestLaneViewNames(t *testing.T) {
 		"its turn":            {state(metrics.StateRunning) + "usersync_queue_users{destination=\"taptalk\"} 7\n", "calls flow at url; 0 users wait for the time of their next attempt, 7 for their turn", ""},
 		"its next attempt":    {"usersync_queue_users{destination=\"taptalk\"} 7\nusersync_backoff_users{destination=\"taptalk\"} 7\n", "7 users wait for the time of their next attempt, 0 for their turn", ""},
 		"withheld":            {state(metrics.StateRunning) + "usersync_queue_users{destination=\"taptalk\"} 7\nusersync_withheld_users{destination=\"taptalk\"} 5\n", "2 for their turn, 5 until their partition is read up to where its last owner may have delivered", ""},
+		"awaiting":            {state(metrics.StateRunning) + "usersync_queue_users{destination=\"taptalk\"} 7\nusersync_awaiting_users{destination=\"taptalk\"} 4\n", "3 for their turn, 4 for 30 seconds at most until the state of another partition is loaded", ""},
 		"no payload":          {state(metrics.StateRunning), "the row has no payload (missing_field (phone))", "missing_field (phone)"},
 		"fails":               {state(metrics.StateFailed), "held: the destination fails for everyone (url); 0 users wait", ""},
 		"rejects":             {state(metrics.StateRejected), "held: the destination rejects everyone (url); 0 users wait", ""},

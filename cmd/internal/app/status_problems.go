@@ -106,6 +106,8 @@ func (r *reading) held() []problem {
 	letters, undecodable := r.sum("dead_letters_waiting"), r.sum("undecodable_records_waiting")
 	add(backoff, plural(backoff, "user")+" waiting for the next attempt", "The errors below say why the last one failed.", "UserSyncStale")
 	add(withheld, plural(withheld, "user")+" waiting until more of their partition is read", "Its last owner may have delivered newer changes of theirs. If that lasts, look at the brokers: one may lead it and not answer.", "UserSyncPartitionWaiting")
+	awaiting := r.sum("awaiting_users")
+	add(awaiting, plural(awaiting, "user")+" waiting until the state of another partition is loaded", "They seem to need no call, unless they have moved from there. That takes 30 seconds at most.", "UserSyncPartitionWaiting")
 	gathering := r.sum("gathering_users")
 	add(gathering, plural(gathering, "user")+" waiting until more of a backlog is read", "That takes two seconds at most, and saves a call for each who changes again in it.", "UserSyncLagGrowing")
 	if r.state != metrics.StateUnmapped {

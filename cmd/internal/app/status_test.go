@@ -90,6 +90,10 @@ var statusStates = []struct {
 		w.behind()
 		w.Lane.GatheringUsers.Set(350)
 	}, "At work: the oldest change that is not delivered is 2 h 0 min old; 350 users waiting until more of a backlog is read."},
+	{"awaiting", func(w *statusTest) {
+		w.behind()
+		w.Lane.AwaitingUsers.Set(350)
+	}, "At work: the oldest change that is not delivered is 2 h 0 min old; 350 users waiting until the state of another partition is loaded."},
 	{"no_source_time", func(w *statusTest) {
 		w.behind()
 		w.Events.OldestPending.Set(0)
