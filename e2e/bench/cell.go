@@ -36,7 +36,8 @@ type run struct {
 	Contender string
 	Records   int
 	Calls     int
-	Wall      float64 // seconds, see Result
+	Wall      float64 // seconds, see verdict; of a reader from its start to its end
+	First     float64 // seconds from joining its group, to 50 ms, until the first call
 	CPU       float64 // seconds, less those of starting and stopping
 	Idle      float64 // seconds of processors that starting and stopping took
 	Peak      int64   // bytes
@@ -210,6 +211,9 @@ func (b *bench) enter(ctx context.Context, x contender, g *ground, round int) (r
 		Contender: x.name, Records: g.Changes, Calls: worked.calls, Wall: worked.wall.Seconds(),
 		CPU: (worked.cpu - idle.cpu).Seconds(), Idle: idle.cpu.Seconds(), Peak: worked.peak,
 		Share: worked.share, Stale: worked.stale, Wrong: worked.wrong, Vendor: worked.vendor.Seconds(),
+	}
+	if x.kind == group && worked.calls > 0 {
+		r.First = max(worked.first.Sub(worked.joined).Seconds(), 0)
 	}
 	switch {
 	case x.kind == reader:

@@ -69,7 +69,7 @@ var contenders = []contender{
 	{name: nameDecode, about: "a bare fetch loop, and each record decoded with `encoding/json`", kind: reader, pkg: ownPackages + "fetch", again: true, args: fetch("decode")},
 	{name: "ordered", about: "kafka-go's `Reader`, one record after the other, a commit after each", kind: group, pkg: ownPackages + "ordered", args: byHand},
 	{name: "pool", about: "kafka-go's `Reader`, a pool of goroutines in no order", kind: group, pkg: ownPackages + "pool", args: byHand},
-	{name: nameJava, about: "Confluent Parallel Consumer, KEY order", kind: group, args: (*bench).parallel},
+	{name: nameJava, about: "Confluent Parallel Consumer, KEY order; each time a new JVM, with a heap of 512 MB at most", kind: group, args: (*bench).parallel},
 }
 
 func contenderNamed(name string) (contender, bool) {

@@ -53,7 +53,7 @@ func (b *bench) oneByOne(ctx context.Context, x contender, topic string, latency
 		return fresh{}, err
 	}
 	defer p.Kill()
-	if _, err := b.untilCommitted(ctx, x, j, p); err != nil {
+	if _, _, err := b.untilCommitted(ctx, x, j, p); err != nil {
 		return fresh{}, err
 	}
 	acknowledged, err := b.produceSingly(ctx, topic, b.singles, latency)

@@ -12,7 +12,8 @@ import (
 // verdict is what a vendor has seen of a contender.
 type verdict struct {
 	calls int
-	wall  time.Duration // from the first call's receipt to the last one's end
+	first time.Time     // the first call's receipt
+	wall  time.Duration // from then to the last one's end
 	stale int           // writes of an older version than one that the vendor had of the user already
 	wrong int           // users that it does not hold as their newest change says
 }
@@ -21,16 +22,17 @@ type verdict struct {
 func judge(calls []vendortest.Version, newest map[int]int) verdict {
 	v := verdict{calls: len(calls)}
 	if len(calls) > 0 {
-		first, last := calls[0].Received, calls[0].Ended
+		last := calls[0].Ended
+		v.first = calls[0].Received
 		for _, c := range calls {
-			if c.Received.Before(first) {
-				first = c.Received
+			if c.Received.Before(v.first) {
+				v.first = c.Received
 			}
 			if c.Ended.After(last) {
 				last = c.Ended
 			}
 		}
-		v.wall = last.Sub(first)
+		v.wall = last.Sub(v.first)
 	}
 	saved := slices.DeleteFunc(slices.Clone(calls), func(c vendortest.Version) bool { return c.Order == 0 })
 	slices.SortFunc(saved, func(a, b vendortest.Version) int { return cmp.Compare(a.Order, b.Order) })

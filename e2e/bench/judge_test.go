@@ -30,13 +30,13 @@ func TestJudge(t *testing.T) {
 		call(5, 3, 1, 41, 55),
 		call(0, 4, 1, 80, 120), // never saved: user 4 is wrong
 	}
-	want := verdict{calls: 7, wall: 110 * time.Millisecond, stale: 1, wrong: 2}
+	want := verdict{calls: 7, first: at(10), wall: 110 * time.Millisecond, stale: 1, wrong: 2}
 	if got := judge(calls, newest); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	// Back and forth: each older write counts, the same version again does not.
 	calls = []vendortest.Version{call(1, 2, 1, 0, 1), call(2, 3, 2, 0, 1), call(3, 3, 1, 0, 1), call(4, 3, 1, 0, 1), call(5, 3, 2, 0, 1)}
-	want = verdict{calls: 5, wall: time.Millisecond, stale: 2}
+	want = verdict{calls: 5, first: at(0), wall: time.Millisecond, stale: 2}
 	if got := judge(calls, map[int]int{2: 1, 3: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

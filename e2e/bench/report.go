@@ -175,8 +175,8 @@ func (c summed) again() bool {
 
 // delivered is the table of a cell in which users changed.
 func (c summed) delivered(b *bytes.Buffer) {
-	b.WriteString("| | wall / least | wall / loop | calls a user | CPU a call / bare | CPU a call, µs | CPU a change, µs | peak memory, MB | memory / loop | stale writes | users wrong | wall, s |\n" +
-		"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| | wall / least | wall / loop | calls a user | CPU a call / bare | CPU a call, µs | CPU a change, µs | peak memory, MB | memory / loop | stale writes | users wrong | wall, s | before that, s |\n" +
+		"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	cut := false
 	for _, x := range c.Rows {
 		name, stale, wrong := x.Contender, "–", "–"
@@ -186,10 +186,11 @@ func (c summed) delivered(b *bytes.Buffer) {
 		if x.Share < 1 {
 			name, wrong, cut = name+" *", "–", true
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name,
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name,
 			show(x.WallLeast, 2), show(x.WallLoop, 2), show(x.CallsUser, 2), show(x.CPUBare, 2), show(x.CPUCall, 0), show(x.CPURecord, 1),
-			show(x.Peak, 0), show(x.PeakLoop, 1), stale, wrong, show(x.Wall, 2))
+			show(x.Peak, 0), show(x.PeakLoop, 1), stale, wrong, show(x.Wall, 2), show(x.First, 2))
 	}
+	b.WriteString("\nWall is from the first call to the end of the last one; before that is from joining the group to the first call, in which the worker reads ahead.\n")
 	if cut {
 		b.WriteString("\n\\* Cut short at the limit; its time is what it would have been at that speed.\n")
 	}

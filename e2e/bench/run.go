@@ -25,6 +25,7 @@ type used struct {
 	cpu    time.Duration // user and system
 	peak   int64         // resident bytes
 	lasted time.Duration // from its start until it was done
+	joined time.Time     // when a group had its partitions
 	share  float64       // of the records that were committed by then; 1 unless it was cut short
 	output []byte
 }
@@ -52,7 +53,7 @@ func (b *bench) runProcess(ctx context.Context, c contender, j job) (used, error
 	defer p.Kill()
 	u := used{share: 1}
 	if c.kind == group {
-		u.share, err = b.untilCommitted(ctx, c, j, p)
+		u.joined, u.share, err = b.untilCommitted(ctx, c, j, p)
 	} else {
 		err = b.untilSaid(ctx, p)
 	}
@@ -126,17 +127,17 @@ func (b *bench) untilSaid(ctx context.Context, p *process.Process) error {
 }
 
 // untilCommitted waits until a group has joined, has committed all records and has no call
-// in flight, and returns the share of the records that it has committed: below 1 if the
-// limit was over first.
-func (b *bench) untilCommitted(ctx context.Context, c contender, j job, p *process.Process) (float64, error) {
+// in flight, and returns when it had joined, and the share of the records that it has
+// committed: below 1 if the limit was over first.
+func (b *bench) untilCommitted(ctx context.Context, c contender, j job, p *process.Process) (joined time.Time, share float64, err error) {
 	over, err := wait(ctx, startLimit, p, func(ctx context.Context) (bool, error) { return b.joined(ctx, c.groupID(j)) })
 	if over {
 		err = errors.New("it has not joined its group in time")
 	}
 	if err != nil {
-		return 0, err
+		return joined, 0, err
 	}
-	share := 0.0
+	joined = time.Now()
 	_, err = wait(ctx, j.limit, p, func(ctx context.Context) (bool, error) {
 		var err error
 		share, err = b.committed(ctx, c.groupID(j), j)
@@ -145,7 +146,7 @@ func (b *bench) untilCommitted(ctx context.Context, c contender, j job, p *proce
 		}
 		return b.atRest(ctx, j, p)
 	})
-	return share, err
+	return joined, share, err
 }
 
 // atRest reports whether a contender that has committed everything has nothing left to do.

@@ -23,6 +23,7 @@ type row struct {
 	Peak                *stat // MB
 	PeakLoop            *stat
 	Wall                *stat // seconds
+	First               *stat // seconds from joining to the first call, of groups
 	Calls, Stale, Wrong stat
 	Share               float64 // the smallest
 }
@@ -64,6 +65,7 @@ func summarise(r result) []row {
 				return ratio(float64(x.Peak), float64(o[nameLoop].Peak), true)
 			}),
 			Wall:  of(func(x run, _ map[string]run) (float64, bool) { return x.Wall, true }),
+			First: of(func(x run, _ map[string]run) (float64, bool) { return x.First, c.kind == group && x.Calls > 0 }),
 			Calls: count(func(x run) int { return x.Calls }),
 			Stale: count(func(x run) int { return x.Stale }),
 			Wrong: count(func(x run) int { return x.Wrong }),
