@@ -48,15 +48,19 @@ func run(ctx, hard context.Context, c *Config, logs, traces io.Writer, n network
 		return err
 	}
 	defer w.close()
-	defer context.AfterFunc(ctx, func() {
-		w.log.Info("stopping", "drain_timeout", short(c.Shutdown.DrainTimeout))
-	})()
 	l, err := w.listen(ctx, c.HTTP.Listen)
 	if err != nil {
 		return err
 	}
 	w.log.Info("listening", "address", l.Addr().String())
 
+	// Waited for below: with nothing in flight a drain may be over before this has begun,
+	// and the process ended without the word that it was told to.
+	said := make(chan struct{})
+	running := context.AfterFunc(ctx, func() {
+		defer close(said)
+		w.log.Info("stopping", "drain_timeout", short(c.Shutdown.DrainTimeout))
+	})
 	group, ctx := errgroup.WithContext(ctx)
 	// The metrics of a drain are those that are read most.
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -65,7 +69,11 @@ func run(ctx, hard context.Context, c *Config, logs, traces io.Writer, n network
 		defer stopServing()
 		return w.work(ctx, hard)
 	})
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	if !running() {
+		<-said
+	}
+	if err != nil {
 		return err
 	}
 	if hard.Err() != nil {
