@@ -131,7 +131,7 @@ func cannedFetch(k *fakeKafka, partition int32, from, end int64, raw func(offset
 		resp := req.ResponseKind().(*kmsg.FetchResponse)
 		for _, rt := range req.Topics {
 			for _, rp := range rt.Partitions {
-				if rp.Partition != partition || rp.FetchOffset < from || rp.FetchOffset >= end {
+				if rt.Topic != "users" || rp.Partition != partition || rp.FetchOffset < from || rp.FetchOffset >= end {
 					continue
 				}
 				st := kmsg.NewFetchResponseTopic()

@@ -25,8 +25,8 @@ const (
 type haltReason string
 
 // None of these is repaired by going on from another offset: records would be
-// skipped or read twice without anyone having decided so. An operator decides,
-// with Kafka's own offset tool.
+// skipped or read twice without anyone having decided so. An operator does, with
+// usersync offsets accept-loss or Kafka's own offset tool.
 const (
 	haltBelow     haltReason = "out_of_range_below" // retention was faster: records are lost
 	haltAbove     haltReason = "out_of_range_above" // the log was cut: truncated, or recreated

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"usersync/consumer/trace"
+	"usersync/metrics"
 	usync "usersync/sync"
 )
 
@@ -22,7 +23,7 @@ func (g *generation) halt(p *owned, err error) {
 			h.Offset = e.Offset
 		}
 	}
-	known, ok := g.p.tail.controls().Halt(g.Destination, p.TopicPartition)
+	known, ok := g.p.halted(p.TopicPartition)
 	if ok && known.Reason == h.Reason && known.Offset == h.Offset {
 		h = known // what an operator may have accepted already
 	} else {
@@ -31,10 +32,15 @@ func (g *generation) halt(p *owned, err error) {
 	p.halt = &h
 	g.obeyed = nil // it may be accepted already
 	p.metrics.Halt(h.Reason)
+	p.metrics.Ready(metrics.WaitsForFetch) // nobody asks for it any more
 	if p.halted() {
 		g.lane.Forget(usync.Position{Topic: p.Topic, Partition: p.Partition})
 	}
-	g.Log.Error("a partition is not read any more until an operator accepts what is lost, with usersync offsets accept-loss, or sets the group's offset with Kafka's own tool while no worker runs",
+	way := "an operator accepts what is lost, with usersync offsets accept-loss, or sets the group's offset with Kafka's own tool while no worker runs"
+	if h.Reason == string(haltGone) {
+		way = "its topic is created again"
+	}
+	g.Log.Error("a partition is not read any more", "until", way,
 		"topic", p.Topic, "partition", p.Partition, "reason", h.Reason, "committed", p.committed, "error", err)
 	g.p.tell(trace.Event{Kind: trace.Halt, Topic: p.Topic, Partition: p.Partition, Offset: p.committed, Outcome: h.Reason})
 }
@@ -44,12 +50,20 @@ func (g *generation) halt(p *owned, err error) {
 // the old one, whose offset would skip what has been written to it.
 func (g *generation) remember() {
 	for _, p := range g.parts {
-		h, ok := g.p.tail.controls().Halt(g.Destination, p.TopicPartition)
+		h, ok := g.p.halted(p.TopicPartition)
 		reason := haltReason(h.Reason)
 		if ok && h.Offset == p.committed && (reason == haltAbove || reason == haltRecreated) {
 			g.halt(p, &haltError{TopicPartition: p.TopicPartition, Reason: reason, Offset: p.committed})
 		}
 	}
+}
+
+// halted returns what operators were told of a halt of tp, unless this process has passed
+// it since: that is taken back, but not yet out of the topic, and whoever begins where the
+// halted one stood would go on and end for it again and again.
+func (p *Pipeline) halted(tp TopicPartition) (Halt, bool) {
+	h, ok := p.tail.controls().Halt(p.cfg.Destination, tp)
+	return h, ok && !h.At.Equal(p.gone[tp])
 }
 
 // over reports whether h, which this owner has not met, is a thing of the past: the
@@ -127,16 +141,18 @@ func (p *owned) passingNote() note {
 func (p *owned) quiet() bool { return p.front.first == nil && !p.inDoubt() && p.written() }
 
 // passed notes that a commit was accepted, and whether with it a partition has passed
-// over what was lost. Then the generation ends, and the next one reads on from there.
+// over what was lost. Then the generation ends, and the next one reads on from there. The
+// commits of its drain repeat this one: what else this owner has to say, from where it
+// stood, would take the offset back, or certify what passingNote does not.
 func (g *generation) passed(p *owned, c PartitionCommit) bool {
-	if pass, ok := p.passing(); !ok || pass.Offset != c.Offset {
+	if pass, ok := p.passing(); !ok || p.past || pass.Offset != c.Offset {
 		return false
 	}
 	p.committed = c.Offset
 	g.Log.Warn("a halted partition goes on, as an operator has decided", "topic", p.Topic, "partition", p.Partition,
 		"reason", p.halt.Reason, "halted_at_offset", p.halt.Offset, "offset", c.Offset)
 	g.p.tail.remove(*p.halt, *p.loss)
-	p.loss = nil // it is committed once
+	p.past, g.p.gone[p.TopicPartition] = true, p.halt.At
 	g.p.tell(trace.Event{Kind: trace.Passed, Topic: p.Topic, Partition: p.Partition, Offset: c.Offset})
 	return true
 }

@@ -22,6 +22,7 @@ type owned struct {
 	unlisted  bool   // it has no commit, and its leader has not said where it starts
 	halt      *Halt  // why it is not read any further; nil: it is
 	loss      *Loss  // what of that is accepted
+	past      bool   // and committed
 	retry     bool   // of the retry topic
 	mate      *owned // the partition of the retry topic that repeats its changes, if there is one
 	apart     bool   // and not all source partitions of its number are ours, so it is not read

@@ -4,6 +4,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,6 +78,8 @@ type Pipeline struct {
 	mu     sync.Mutex
 	counts map[string]int // partitions of each topic, as the watch last saw them
 
+	gone map[TopicPartition]time.Time // the halts that were passed last, by when they were met
+
 	apart trouble // while the retry topic does not fit; it belongs to whoever looks
 }
 
@@ -92,6 +95,7 @@ func NewPipeline(cfg Config) *Pipeline {
 		cfg:    cfg,
 		lane:   usync.NewLane(cfg.Lane),
 		states: kept,
+		gone:   map[TopicPartition]time.Time{},
 		dead:   &deadLetters{client: cfg.Client, topic: cfg.DeadLetterTopic, version: cfg.Version},
 	}
 	if kept != nil {
@@ -110,11 +114,17 @@ func (p *Pipeline) missing(err error) { p.joined.Store(&err) }
 
 // Ready returns nil while the pipeline is a member of its group, its topics exist and
 // its state can be used, or what is missing. It may be called from any goroutine.
-func (p *Pipeline) Ready() error {
-	for _, said := range []*error{p.joined.Load(), p.troubled.Load()} {
-		if said != nil && *said != nil {
-			return fmt.Errorf("%s: %w", p.cfg.Destination, *said)
-		}
+func (p *Pipeline) Ready() error { return cmp.Or(p.Joined(), p.Remembers()) }
+
+// Joined is Ready as far as it is about the group and the topics that are read.
+func (p *Pipeline) Joined() error { return p.said(&p.joined) }
+
+// Remembers is Ready as far as it is about the state.
+func (p *Pipeline) Remembers() error { return p.said(&p.troubled) }
+
+func (p *Pipeline) said(trouble *atomic.Pointer[error]) error {
+	if err := trouble.Load(); err != nil && *err != nil {
+		return fmt.Errorf("%s: %w", p.cfg.Destination, *err)
 	}
 	return nil
 }

@@ -57,6 +57,13 @@ func (g *generation) took(b *portion) {
 	p := g.byName[TopicPartition{b.Topic, b.Partition}]
 	if b.Err != nil {
 		g.halt(p, b.Err)
+		if p.kept != nil && !p.halted() {
+			// Nobody has said how long the log is, without which regain cannot tell whether
+			// what was kept is still true.
+			p.kept = nil
+			g.p.states.drop(p.TopicPartition)
+			g.load(p)
+		}
 		return
 	}
 	p.inbox, p.heardAt = b, time.Now()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	usync "usersync/sync"
@@ -81,6 +82,90 @@ func TestLossOfWhatMayHaveBeenSent(t *testing.T) {
 			w.kill()
 			unwritten.Remove()
 		})
+		b.settles(3 * time.Minute)
+		b.write("7", name(6)) // as it was delivered before
+		b.settles(3 * time.Minute)
+	})
+}
+
+// rotten spoils the log of partition 0 from where it ends now up to an offset, for whoever
+// reads it from now on.
+func (b *bubble) rotten(to int64) {
+	b.t.Helper()
+	from := b.end0()
+	batch := logBatch{base: from, records: values(1, 0)}.encode()
+	batch[len(batch)-2] ^= 1 // the checksum no longer fits
+	cannedFetch(b.kafka, 0, from, to, func(int64) []byte { return batch })
+}
+
+// TestLossOfACorruptBatchOnceMore: whoever met it is to have the state that it kept, which
+// it cannot regain, or is not to have read it yet. Its last commits do not take back that
+// the batch was passed over (G7).
+func TestLossOfACorruptBatchOnceMore(t *testing.T) {
+	for what, loaded := range map[string]bool{"its state is kept": true, "its state cannot be read yet": false} {
+		t.Run(what, func(t *testing.T) {
+			inBubble(t, 1, func(b *bubble) {
+				o := b.controlled()
+				w := b.remembered(numbers(1, 20)...)
+				b.rotten(25)
+				for _, user := range numbers(21, 25) { // who can read what these say?
+					b.raw(&kgo.Record{Key: []byte(keyOf(user)), Value: []byte(keyOf(user))})
+				}
+				b.writeAll(numbers(26, 50)...)
+				var unread *kfake.FaultHandle
+				if loaded {
+					b.halted(w, time.Minute, "corrupt")
+					b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.RebalanceInProgress, Count: 2})
+				} else {
+					w.kill()
+					unread = b.unread("state")
+					w = b.start()
+				}
+				if time.Sleep(time.Minute); loaded {
+					b.haltedAgain(2, "corrupt")
+				} else {
+					b.halted(w, time.Minute, "corrupt")
+				}
+				o.accepts(25)
+				b.until(time.Minute, "it goes on", func() bool { return b.said("a halted partition goes on", "offset=25") })
+				if !loaded {
+					time.Sleep(time.Minute)
+					unread.Remove()
+				}
+				b.settles(3 * time.Minute)
+				o.forgotten()
+				if n := b.lines("a halted partition goes on"); n != len(both) {
+					t.Errorf("it went on %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// TestCorruptAfterAKill is TestLossOfWhatMayHaveBeenSent for a batch that rots before
+// anybody reads again what was on the wire. Nor do the last commits of who has passed it
+// say that its users are known.
+func TestCorruptAfterAKill(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		o := b.controlled()
+		w := b.remembered(numbers(1, 20)...)
+		b.both(vendortest.Rule{Answer: vendortest.Hang, Apply: true, User: "7", Last: 1})
+		calls, from := b.tap.Calls()+b.hap.Calls(), b.end0()
+		b.write("7", name(99))
+		b.until(10*time.Second, "both calls are on the wire", func() bool { return b.tap.Calls()+b.hap.Calls() == calls+2 })
+		unwritten := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "state", Err: kerr.NotLeaderForPartition, Count: -1})
+		w.kill()
+		unwritten.Remove()
+		b.ends[users0] = from // the change as well
+		b.rotten(from + 5)
+		for _, user := range numbers(21, 24) {
+			b.raw(&kgo.Record{Key: []byte(keyOf(user)), Value: []byte(keyOf(user))})
+		}
+		b.writeAll(numbers(26, 50)...)
+		w = b.start()
+		b.halted(w, 2*time.Minute, "corrupt")
+		b.lose(users0, from+5)
+		o.accepts(from + 5)
 		b.settles(3 * time.Minute)
 		b.write("7", name(6)) // as it was delivered before
 		b.settles(3 * time.Minute)

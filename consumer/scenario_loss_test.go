@@ -147,6 +147,38 @@ func TestLossOfARecreatedTopic(t *testing.T) {
 	}
 }
 
+// TestLossAtTheStart: where nothing was committed before, the accepted loss leaves the
+// offset where it is, and so does what operators were told of the halt. As long as that
+// cannot be taken back the partition goes on all the same, and once.
+func TestLossAtTheStart(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		o := b.controlled()
+		b.both(vendortest.Rule{Status: 503})
+		w := b.start()
+		b.writeAll(numbers(1, 20)...)
+		time.Sleep(10 * time.Second)
+		deaf := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}, Topic: "users", Err: kerr.NotLeaderForPartition, Count: -1})
+		time.AfterFunc(4*time.Second, deaf.Remove)
+		b.anew()
+		b.writeAll(numbers(101, 105)...)
+		b.halted(w, 30*time.Second, "out_of_range_above")
+		if h := o.halt(destTaptalk); h.Offset != 0 {
+			t.Fatalf("halted at %d, want at the start", h.Offset)
+		}
+		b.both()
+		o.accepts(0)
+		kept := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "control", Err: kerr.NotLeaderForPartition, Count: -1})
+		b.settles(3 * time.Minute)
+		kept.Remove()
+		o.forgotten()
+		for _, dest := range both {
+			if n := w.metric("consumer_generations_total", "destination", dest); n > 3 {
+				t.Errorf("%s: %v generations", dest, n)
+			}
+		}
+	})
+}
+
 // TestLossOfACorruptBatch: a batch cannot be read. What comes before it is delivered all
 // the same, and nothing but the batch is lost.
 func TestLossOfACorruptBatch(t *testing.T) {

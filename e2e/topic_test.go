@@ -132,4 +132,4 @@ func halts(w *worker.Worker, destination string) bool {
 	return said && shown == 1
 }
 
-const haltMessage = "a partition is not read any more until an operator accepts what is lost, with usersync offsets accept-loss, or sets the group's offset with Kafka's own tool while no worker runs"
+const haltMessage = "a partition is not read any more"
