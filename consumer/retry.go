@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"usersync/consumer/event"
 	usync "usersync/sync"
 )
@@ -201,6 +203,9 @@ func (g *generation) skipRetry(p *owned, e *decoded, why string) {
 	if user := e.whose(); user != "" {
 		log = log.With("user", g.HashUser(user), "source_offset", e.retry.Source.Offset)
 	}
+	if why == retryOutdated {
+		log = log.With("remedy", "ask again with usersync dead-letters replay --again, or resync the user")
+	}
 	log.Warn("a record of the retry topic is passed over")
 }
 
@@ -280,18 +285,18 @@ func (g *generation) lookedUp(p *owned, take func(), err error) {
 // search finds the newest change of each user in a stretch of a source partition, and
 // widens r by that. What retention has removed of it cannot be known.
 func (g *generation) search(ctx context.Context, source *owned, r *recent, from, to int64) (func(), error) {
-	start, _, err := g.Client.Bounds(ctx, source.TopicPartition)
-	if err != nil {
-		return nil, err
-	}
 	newest := map[string]int64{}
-	err = g.Client.Scan(ctx, source.TopicPartition, from, to, func(record *event.Record) error {
+	err := g.Client.Scan(ctx, source.TopicPartition, from, to, func(record *event.Record) error {
 		e := decodeRecord(g.Decoder, record)
 		if user := e.whose(); user != "" {
 			newest[user] = record.Offset
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	start, err := g.Client.ListOffsets(ctx, source.Topic, source.Partition, kafka.FirstOffset) // now: what was removed meanwhile was not read
 	return func() {
 		r.from = from
 		for user, offset := range newest {

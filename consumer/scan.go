@@ -27,10 +27,12 @@ const scanTries = 10
 
 // Scan calls each with every committed record of a partition from offset from up to
 // the offset to, which the log must reach, in order. What was removed is passed over,
-// and so is what cannot be read at all. An error of each ends it.
+// and so is what cannot be read at all. An error of each ends it, and so does a log that
+// stays shorter than that: a leader that has just been elected may not know for a moment
+// how far everybody has it, and says that it ends before.
 func (c *Client) Scan(ctx context.Context, tp TopicPartition, from, to int64, each func(*event.Record) error) error {
 	for from < to {
-		records, next, err := c.insist(ctx, tp, from)
+		records, next, err := c.insist(ctx, tp, from, to)
 		if err != nil {
 			return err
 		}
@@ -52,7 +54,7 @@ func (c *Client) Scan(ctx context.Context, tp TopicPartition, from, to int64, ea
 // requests than a scan of all that lies between them.
 func (c *Client) Pick(ctx context.Context, tp TopicPartition, offsets []int64, each func(*event.Record) error) error {
 	for len(offsets) > 0 {
-		records, next, err := c.insist(ctx, tp, offsets[0])
+		records, next, err := c.insist(ctx, tp, offsets[0], 0)
 		if err != nil {
 			return err
 		}
@@ -70,12 +72,16 @@ func (c *Client) Pick(ctx context.Context, tp TopicPartition, offsets []int64, e
 	return nil
 }
 
-// insist is reread, again and again until the broker has sent something.
-func (c *Client) insist(ctx context.Context, tp TopicPartition, from int64) (records []event.Record, next int64, err error) {
+// insist is reread, again and again until the broker has sent something, or until the log
+// has reached to.
+func (c *Client) insist(ctx context.Context, tp TopicPartition, from, to int64) (records []event.Record, next int64, err error) {
 	for tries := 1; ; tries++ {
 		records, next, err = c.reread(ctx, tp, from)
 		if err == nil && next == from {
 			err = fmt.Errorf("the broker sent no data of %s/%d", tp.Topic, tp.Partition)
+		}
+		if err == nil && next == nothingLeft && from < to {
+			err = fmt.Errorf("%s/%d ends before offset %d", tp.Topic, tp.Partition, to)
 		}
 		if err == nil {
 			return records, next, nil

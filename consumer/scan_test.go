@@ -43,6 +43,15 @@ func TestScan(t *testing.T) {
 		if got := scanned(b.t, c, 0, end); !slices.Equal(got, []int64{0, 1, 2, 8, 9}) || failed.Hits() != 2 {
 			b.t.Errorf("scanned %v, with %d failures", got, failed.Hits())
 		}
+		b.kafka.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) { // of a leader that has just been elected
+			resp := kreq.ResponseKind().(*kmsg.FetchResponse)
+			part := kmsg.NewFetchResponseTopicPartition()
+			resp.Topics = []kmsg.FetchResponseTopic{{Topic: "users", Partitions: []kmsg.FetchResponseTopicPartition{part}}}
+			return resp, nil, true
+		})
+		if got := scanned(b.t, c, 0, end); !slices.Equal(got, []int64{0, 1, 2, 8, 9}) {
+			b.t.Errorf("scanned %v, where the leader first said that nothing is there", got)
+		}
 		if got := scanned(b.t, c, 1, 9); !slices.Equal(got, []int64{1, 2, 8}) {
 			b.t.Errorf("from 1 up to 9: scanned %v", got)
 		}
