@@ -34,7 +34,7 @@ func (l *Lane) Next(now time.Time) *Call {
 		return nil
 	}
 	waits := l.limit.wait(now) > 0
-	if l.throttle(now, waits && l.fresh.len()+l.again.len() > 0); waits {
+	if l.throttle(now, waits && l.queued() > 0); waits {
 		return nil
 	}
 	if l.blame.held {
@@ -59,18 +59,21 @@ func (l *Lane) throttle(now time.Time, waits bool) {
 	}
 }
 
-// pop takes the next ready user. The two queues take turns: those who fail
-// again and again must not starve the others, nor the other way round. On a
-// held lane new arrivals go first: what failed before may fail for its own sake.
+// pop takes the next ready user. The queues take turns: those who fail again and
+// again must not starve the others, nor the other way round; and behind all users,
+// whom an operator has sent once more, neither a new change may wait nor the second
+// attempt of one. On a held lane those go first who were never tried: what failed
+// before may fail for its own sake.
 func (l *Lane) pop(held bool) *user {
-	first, second := &l.fresh, &l.again
-	if l.turn && !held {
-		first, second = second, first
+	queues, from := [...]*fifo{&l.fresh, &l.repeats, &l.again}, l.turn
+	if held {
+		from = 0
 	}
-	l.turn = !l.turn
-	for _, q := range []*fifo{first, second} {
-		for u := q.pop(); u != nil; u = q.pop() {
+	for i := range queues {
+		n := (from + i) % len(queues)
+		for u := queues[n].pop(); u != nil; u = queues[n].pop() {
 			if u.state == ready {
+				l.turn = n + 1
 				return u
 			}
 		}
@@ -87,7 +90,7 @@ func (l *Lane) probe(now time.Time) *Call {
 	}
 	for {
 		var u *user
-		if p := l.nextControl(now); p != nil && l.fresh.len() == 0 {
+		if p := l.nextControl(now); p != nil && l.untried() == 0 {
 			u = l.expose(p)
 		} else if u = l.pop(true); u == nil {
 			return nil

@@ -158,6 +158,7 @@ func TestControlCallIsNamedWhileItMayLand(t *testing.T) {
 		t.Errorf("in doubt, %v are named", users)
 	}
 	w.pass(laneConfig.Retry.ConfirmAfter - w.now.Sub(lost))
+	w.end(w.call(t, "new", "v"), nil)
 	w.end(w.call(t, "old", "v2"), nil) // which confirms
 	if users, _ := w.lane.Controls(at); len(users) > 0 {
 		t.Errorf("%v are named when the doubt is over", users)

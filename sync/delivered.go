@@ -109,10 +109,10 @@ func (l *Lane) distrust(user string, at Position, why Cause) {
 	l.cfg.Delivered.Learn(user, at, Version{Status: Unknown, Cause: why, Offset: max(v.Offset, at.Offset), Settled: settled})
 }
 
-// GivenUp notes that a change is in the dead-letter topic; its place is still held.
-// The lane calls it for its own. Of an undecodable record only whoever writes the
-// letter may know the user, by the key.
-func (l *Lane) GivenUp(user string, at Position) {
+// givenUp notes that a change is in the dead-letter topic; its place is still held. Of
+// an undecodable record nobody does: whoever retries an older change of its user searches
+// the source for what came since.
+func (l *Lane) givenUp(user string, at Position) {
 	v := l.cfg.Delivered.Known(user, at)
 	if v.Offset <= at.Offset {
 		if u := l.users[user]; u != nil {

@@ -144,8 +144,8 @@ func TestRepeatedLetter(t *testing.T) {
 	}{
 		"nothing newer":   {func(*world) {}, []string{"v1", "v2"}},
 		"a newer one":     {func(w *world) { w.deliver("v3") }, []string{"v1", "v3"}},
-		"another letter":  {func(w *world) { w.lane.GivenUp("u", Position{Topic: "users", Offset: 7}) }, []string{"v1"}},
-		"an older letter": {func(w *world) { w.lane.GivenUp("u", Position{Topic: "users", Offset: 0}) }, []string{"v1", "v2"}},
+		"another letter":  {func(w *world) { w.lane.givenUp("u", Position{Topic: "users", Offset: 7}) }, []string{"v1"}},
+		"an older letter": {func(w *world) { w.lane.givenUp("u", Position{Topic: "users", Offset: 0}) }, []string{"v1", "v2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
@@ -179,23 +179,6 @@ func (w *world) giveUp(v any) {
 	}
 	w.answer = answer
 	w.history = slices.DeleteFunc(w.history, func(s string) bool { return s[0] == 'o' })
-}
-
-// TestUndecodableLetter: v1 at offset 2 needed no call, so nothing was written of it.
-// The letter of the record before it must be found stale after a restart (R6).
-func TestUndecodableLetter(t *testing.T) {
-	w := newWorld()
-	s := w.remember()
-	w.deliver("v1")
-	w.log = append(w.log, Change{User: "u", Op: Upsert, Columns: ColumnsOf(map[string]any{"v": "was not decoded"}), Position: Position{Topic: "users", Offset: 1}})
-	w.read++
-	w.deliver("v1")
-	w.lane.GivenUp("u", w.log[1].Position)
-	w.drain(true, nil)
-	s.kill(0)
-	w.repeat(1, false)
-	w.run(time.Minute)
-	w.says(t, "v1")
 }
 
 // TestLetterIsUnknown: v2 was given up, and v1 is what comes next (R6).
@@ -310,6 +293,42 @@ func TestRepeatsLetOthersPass(t *testing.T) {
 	}
 	if len(sent) != users+1 {
 		t.Errorf("%d calls, want one for each user and the new one: %v", len(sent), sent)
+	}
+}
+
+// TestRepeatsLetFailuresPass: nor does a change wait for them that has failed once (G5).
+func TestRepeatsLetFailuresPass(t *testing.T) {
+	w := newWorld()
+	w.remember()
+	const users = 20
+	for i := range users {
+		w.write(strconv.Itoa(i), "v1")
+	}
+	w.run(time.Minute)
+	w.lane.cfg.Concurrency = 0
+	for i := range users {
+		w.repeat(i, true)
+	}
+	w.write("new", "v1")
+	w.run(time.Second)
+	w.lane.cfg.Concurrency = 1
+	tried, calls := []int{}, 0
+	w.answer = func(c *Call) reply {
+		calls++
+		if c.Payload.User != "new" {
+			return reply{takes: time.Second, applied: true}
+		}
+		if tried = append(tried, calls); len(tried) == 1 {
+			return fails(&CallError{Verdict: Failed, Code: "http_503"})
+		}
+		return okay()
+	}
+	w.run(time.Minute)
+	if len(tried) != 2 || tried[1] > tried[0]+4 {
+		t.Errorf("the new change is called as number %v, want twice, and soon again", tried)
+	}
+	if calls != users+2 {
+		t.Errorf("%d calls, want one for each user, and two for the new one", calls)
 	}
 }
 

@@ -163,7 +163,7 @@ func (l *Lane) Written(now time.Time, letter *Letter, ok bool) {
 	}
 	l.m.Lane.Deliveries.DeadLetter.Inc()
 	u.letter = nil
-	l.GivenUp(u.id, u.cur.change.Position)
+	l.givenUp(u.id, u.cur.change.Position)
 	if u.cur == u.ambiguity.newest() {
 		u.ambiguity.last = nil // a confirm call is given up only once
 	}

@@ -39,8 +39,9 @@ type Lane struct {
 
 	users     map[string]*user
 	fresh     fifo                // never tried since they arrived
-	again     fifo                // tried before, or repeated by an operator
-	turn      bool                // which of the two is next
+	repeats   fifo                // the same, and repeated by an operator
+	again     fifo                // tried before
+	turn      int                 // which of the three is next
 	gathering map[partition]*fifo // to be fresh when more is read: see gather.go
 	alarms    alarms
 	inflight  int
@@ -267,12 +268,20 @@ func (l *Lane) Undecodable(at Position, written time.Time, code string, hold Hol
 // enqueue makes u ready: its change takes its turn.
 func (l *Lane) enqueue(u *user) {
 	l.become(u, ready)
-	if u.cur.attempts == 0 && !u.cur.repeat {
-		l.queue(u)
-	} else {
+	switch {
+	case u.cur.attempts > 0:
 		l.again.push(u)
+	case u.cur.repeat:
+		l.repeats.push(u)
+	default:
+		l.queue(u)
 	}
 }
+
+// untried is about how many users are ready whose change was never tried, and queued how
+// many are in all.
+func (l *Lane) untried() int { return l.fresh.len() + l.repeats.len() }
+func (l *Lane) queued() int  { return l.untried() + l.again.len() }
 
 // rest puts u's change off until due.
 func (l *Lane) rest(u *user, due time.Time) {
@@ -319,7 +328,7 @@ func (l *Lane) Wake(now time.Time) time.Time {
 	if l.release.latched {
 		wake = earliest(wake, l.release.retryAt)
 	}
-	if l.fresh.len()+l.again.len() == 0 && l.nextControl(now) == nil || l.inflight >= l.cfg.Concurrency {
+	if l.queued() == 0 && l.nextControl(now) == nil || l.inflight >= l.cfg.Concurrency {
 		return wake
 	}
 	start := now.Add(l.limit.wait(now))

@@ -19,7 +19,7 @@ func (l *Lane) Drop() {
 		}
 		l.users[id] = &user{id: id, at: u.at, fault: u.fault}
 	}
-	l.fresh, l.again, l.gathering, l.alarms = fifo{}, fifo{}, nil, nil
+	l.fresh, l.repeats, l.again, l.gathering, l.alarms = fifo{}, fifo{}, fifo{}, nil, nil
 	clear(l.parked)
 	l.awaiting = fifo{}
 	l.control, l.exposed = nil, nil

@@ -23,7 +23,7 @@ func (l *Lane) Starved(now time.Time) bool {
 	if l.paused || l.trust == Awaited || l.inflight >= l.cfg.Concurrency || l.limit.wait(now) > 0 {
 		return false
 	}
-	return l.fresh.len() == 0 && (l.blame.held || l.again.len() == 0)
+	return l.untried() == 0 && (l.blame.held || l.again.len() == 0)
 }
 
 // Withheld is about how many users of at's partition wait so.
