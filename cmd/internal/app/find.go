@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"usersync/consumer"
 	"usersync/consumer/event"
@@ -22,8 +23,16 @@ type sighting struct {
 type search struct {
 	newest  *sighting                         // nil: there is none
 	records int                               // about the user
+	topics  map[string]holding                // what each topic has of these, if anything
 	last    map[consumer.TopicPartition]int64 // the offset of the last one of each partition that has any
 	extents []extent
+}
+
+// holding is what a topic has of a user.
+type holding struct {
+	records int
+	newest  usync.Position
+	written time.Time // the newest
 }
 
 // find searches the source topics, up to their ends, for the newest change of a user.
@@ -33,7 +42,7 @@ func (d *desk) find(ctx context.Context, user string) (*search, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &search{last: map[consumer.TopicPartition]int64{}}
+	s := &search{topics: map[string]holding{}, last: map[consumer.TopicPartition]int64{}}
 	if s.extents, err = d.extents(ctx, d.config.Kafka.Topics...); err != nil {
 		return nil, err
 	}
@@ -57,6 +66,11 @@ func (d *desk) find(ctx context.Context, user string) (*search, error) {
 // see notes a record of the user, in the order that a census has.
 func (s *search) see(x *sighting) {
 	s.records++
+	h := s.topics[x.record.Topic]
+	if h.records++; !x.record.Time.Before(h.written) {
+		h.newest, h.written = x.position(), x.record.Time
+	}
+	s.topics[x.record.Topic] = h
 	s.last[x.extent.TopicPartition] = x.record.Offset
 	if last := s.newest; last != nil && last.extent != x.extent && last.record.Time.After(x.record.Time) {
 		return

@@ -72,10 +72,11 @@ func (x *forgetting) look(ctx context.Context) error {
 	}
 	x.sources = found.extents
 	maps.Copy(x.last, found.last)
-	if found.newest != nil {
-		newest := &found.newest.record
-		if err := x.remains(ctx, newest.Topic, found.records, place(positionOf(newest)), newest.Time); err != nil {
-			return err
+	for _, topic := range x.config.Kafka.Topics { // each keeps its records in its own way
+		if h, ok := found.topics[topic]; ok {
+			if err := x.remains(ctx, topic, h.records, place(h.newest), h.written); err != nil {
+				return err
+			}
 		}
 	}
 	if err := x.findLetters(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,37 @@ func TestForget(t *testing.T) {
 		}
 		if l := after.Destinations[0].Letters; len(l) != 1 || l[0].Status != consumer.HandledDiscarded {
 			t.Errorf("letters %+v", l)
+		}
+	})
+}
+
+// TestForgetNamesEachSource: each source topic keeps what it has in its own way, and for
+// its own time.
+func TestForgetNamesEachSource(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		day := strconv.Itoa(int((24 * time.Hour).Milliseconds()))
+		if err := b.kafka.CreateTopic("moved", 1, map[string]string{"retention.ms": day}); err != nil {
+			t.Fatal(err)
+		}
+		c := b.config(func(c *Config) { c.Kafka.Topics = []string{"users", "moved"} })
+		b.start(c).ready()
+		b.changeIn("moved", 2, "old")
+		b.changeIn("moved", 2, "older")
+		b.change(2, "new")
+		b.idle(c)
+		var out bytes.Buffer
+		if err := forget(t.Context(), c, "2", true, &out, &b.logs, b.outside()); err == nil || !strings.HasPrefix(err.Error(), "Kafka still holds records of the user in 2 places") {
+			t.Errorf("error %v", err)
+		}
+		var r forgetReport
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		if x := r.Remains[0]; x.Topic != "users" || x.Records != 1 {
+			t.Errorf("the first is %+v", x)
+		}
+		if x := r.Remains[1]; x.Topic != "moved" || x.Records != 2 || x.Until == nil || x.Until.After(time.Now().Add(24*time.Hour)) {
+			t.Errorf("the second is %+v", x)
 		}
 	})
 }
