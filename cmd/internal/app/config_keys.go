@@ -42,9 +42,9 @@ func (k *Kafka) keys() []key {
 		start,
 		textKey("kafka.dead_letter_topic", &k.DeadLetterTopic, "must exist and must not be compacted; it is never created").
 			require().must(func() error { return topicName(k.DeadLetterTopic) }),
-		textKey("kafka.retry_topic", &k.RetryTopic, "what dead-letters replay writes to; with the partitions of the source, not compacted; empty: none").
+		textKey("kafka.retry_topic", &k.RetryTopic, "what dead-letters replay and resync write to; with the partitions of the source, not compacted; empty: none").
 			must(func() error { return topicName(k.RetryTopic) }),
-		textKey("kafka.control_topic", &k.ControlTopic, "what pause, resume, accept and accept-loss write to; one partition, compacted; empty: none").
+		textKey("kafka.control_topic", &k.ControlTopic, "what pause, resume, accept, replay, discard and accept-loss write to; one partition, compacted; empty: none").
 			must(func() error { return topicName(k.ControlTopic) }),
 		textKey("kafka.state_topic", &k.StateTopic, "what was delivered to whom; with the partitions of the source, compacted; empty: each start and each snapshot calls for every user").
 			must(func() error { return topicName(k.StateTopic) }),
@@ -128,7 +128,7 @@ func (d *Delivery) keys(prefix string) []key {
 		textKey(prefix+"phone_region", &d.PhoneRegion, "two letters such as ID, for numbers without a country code").
 			must(func() error { return checkRegion(d.PhoneRegion) }),
 		textKey(prefix+"state_epoch", &d.StateEpoch, "with kafka.state_topic: another value has every user sent again when it is next read"),
-		intKey(prefix+"state_users", &d.StateUsers, 1, "with kafka.state_topic: how many users each process remembers, at 50 to 100 bytes; the others cost a call"),
+		intKey(prefix+"state_users", &d.StateUsers, 1, "with kafka.state_topic: how many users each process remembers, at 60 to 120 bytes; the others cost a call"),
 		boolKey(prefix+"allow_http", &d.AllowHTTP, "allow an http base_url; for a loopback address it is always allowed"),
 	}
 }

@@ -82,7 +82,7 @@ func (x *explanation) run(ctx context.Context, n network) (*explainReport, error
 	if err := x.findLetters(ctx); err != nil {
 		return nil, err
 	}
-	if x.lanes, err = lanesOf(ctx, x.options.Metrics, n); err != nil {
+	if x.lanes, err = lanesOf(ctx, x.options.Metrics, x.said, n); err != nil {
 		return nil, err
 	}
 	r := x.newReport()

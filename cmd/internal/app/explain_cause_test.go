@@ -138,9 +138,13 @@ func TestExplainWaits(t *testing.T) {
 		away := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "state", Err: kerr.UnknownServerError, Count: -1})
 		p = b.start(c)
 		p.shows(time.Minute, fmt.Sprintf(`usersync_consumer_partition_waiting{destination="taptalk",partition="%d",reason="state",topic="users"} 1`, tp.Partition))
-		views, err := lanesOf(t.Context(), []string{"http://" + c.HTTP.Listen + "/metrics"}, b.outside())
+		var said bytes.Buffer
+		views, err := lanesOf(t.Context(), []string{"http://127.0.0.1:1/metrics", "http://" + c.HTTP.Listen + "/metrics"}, &said, b.outside())
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.HasPrefix(said.String(), "metrics: ") || !strings.Contains(said.String(), "127.0.0.1:1") {
+			t.Errorf("of the worker that does not answer it says %q", said.String())
 		}
 		lane, ok := ownerOf(views, taptalkName, tp)
 		if got := lane.because(&explainDestination{}, tp, 50); !ok || !strings.Contains(got, "it is being loaded what was delivered before") {

@@ -23,18 +23,25 @@ type laneView struct {
 	*reading
 }
 
-// lanesOf asks the workers at urls.
-func lanesOf(ctx context.Context, urls []string, n network) ([]laneView, error) {
+// lanesOf asks the workers at urls. Of one that does not answer it says so to said: it
+// may be the one that is in trouble, and what the others know is wanted all the more.
+func lanesOf(ctx context.Context, urls []string, said io.Writer, n network) ([]laneView, error) {
 	transport := &http.Transport{DialContext: n.dial, DisableKeepAlives: true}
 	var all []laneView
+	var last error
 	for _, url := range urls {
 		views, err := viewOf(ctx, transport, url)
 		if err != nil {
-			return nil, fmt.Errorf("metrics: %w; check the URL, such as http://host:8080/metrics", err)
+			last = fmt.Errorf("metrics: %w; check the URL, such as http://host:8080/metrics", err)
+			fmt.Fprintln(said, last)
+			continue
 		}
 		all = append(all, views...)
 	}
-	return all, nil
+	if len(all) > 0 {
+		last = nil
+	}
+	return all, last
 }
 
 func viewOf(ctx context.Context, transport http.RoundTripper, url string) ([]laneView, error) {

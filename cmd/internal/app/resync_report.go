@@ -25,11 +25,11 @@ type resyncDestination struct {
 
 func (r *resyncReport) print(w io.Writer) {
 	for _, y := range r.Destinations {
-		verb := "the workers are asked to send"
+		verb, users := "the workers are asked to send", y.Asked
 		if r.DryRun {
-			verb = "would be sent:"
+			verb, users = "would be sent:", y.Users
 		}
-		fmt.Fprintf(w, "%s: %s %s users: %s\n", y.Name, verb, grouped(int64(y.Users)), y.Effort)
+		fmt.Fprintf(w, "%s: %s %s users: %s\n", y.Name, verb, grouped(int64(users)), y.Effort)
 		if y.Before > 0 {
 			fmt.Fprintf(w, "%s: %s were asked for before\n", y.Name, grouped(int64(y.Before)))
 		}

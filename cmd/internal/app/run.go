@@ -144,7 +144,7 @@ func newWorker(c *Config, log *slog.Logger, traces io.Writer, n network) (*worke
 		w.admin.ready = append(w.admin.ready, p.Ready)
 		w.admin.status.lanes = append(w.admin.status.lanes, statusLane{
 			name: t.name, group: c.Kafka.group(t.name), rateLimit: t.RateLimit, budget: c.DeadLetters.Budget,
-			remembers: c.Kafka.StateTopic != "", alive: p.Alive, ready: p.Ready, member: p.Member, failures: m.For(t.name).Failures,
+			remembers: c.Kafka.StateTopic != "", alive: p.Alive, joined: p.Joined, stateful: p.Remembers, member: p.Member, failures: m.For(t.name).Failures,
 		})
 	}
 	return w, nil

@@ -64,13 +64,14 @@ func newStatusPage(version string) statusPage {
 
 // statusLane is what the page has to know of a destination beside its metrics.
 type statusLane struct {
-	name, group  string
-	rateLimit    float64
-	budget       int
-	remembers    bool // in a state topic
-	alive, ready probe
-	member       func() string // by what ID the group knows this worker
-	failures     *metrics.Failures
+	name, group string
+	rateLimit   float64
+	budget      int
+	remembers   bool          // in a state topic
+	member      func() string // by what ID the group knows this worker
+	failures    *metrics.Failures
+
+	alive, joined, stateful probe
 }
 
 // maxPages is how many pages are made at a time. Each costs what a scrape costs.

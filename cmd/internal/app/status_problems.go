@@ -20,10 +20,14 @@ type problem struct {
 // be before long: the first is what to look at first.
 func (l *statusLane) problems(r *reading, failures []metrics.Failure) []problem {
 	var all []problem
+	state := "UserSyncStateUnwritable"
+	if r.sum("state_loading_partitions") > 0 {
+		state = "UserSyncPartitionWaiting"
+	}
 	for _, c := range []struct {
 		check   probe
 		runbook string
-	}{{l.alive, "UserSyncRestarting"}, {l.ready, "UserSyncNotMember"}} {
+	}{{l.alive, "UserSyncRestarting"}, {l.joined, "UserSyncNotMember"}, {l.stateful, state}} {
 		if err := c.check(); err != nil {
 			all = append(all, problem{Say: strings.TrimPrefix(err.Error(), l.name+": "), Runbook: c.runbook})
 		}
@@ -128,7 +132,7 @@ func (r *reading) held() []problem {
 
 // laneProblem says of a lane's state what it means and what helps.
 func laneProblem(state, destination string, budget int) (problem, bool) {
-	const probed = "It is probed, at most a minute apart, and all goes on with the first success. Nobody is given up meanwhile."
+	const probed = "It is probed, about once a minute, and all goes on with the first success. Nobody is given up meanwhile."
 	switch state {
 	case metrics.StateRunning:
 		return problem{}, false

@@ -35,7 +35,7 @@ func newStatusTest() *statusTest {
 	fine := func() error { return nil }
 	*w.lane = statusLane{
 		name: "taptalk", group: "usersync.taptalk", rateLimit: 20, budget: 100,
-		alive: fine, ready: fine, failures: w.Failures, member: func() string { return "usersync@usersync-0-d3b0" },
+		alive: fine, joined: fine, stateful: fine, failures: w.Failures, member: func() string { return "usersync@usersync-0-d3b0" },
 	}
 	w.Consumer.Topics(map[string]int{"users": 3})
 	w.Consumer.Generations.Inc()
@@ -149,7 +149,7 @@ var statusStates = []struct {
 	}, "Not every user is in sync, since 1999-12-31 22:00:00 UTC (2 h 0 min): no call may start before a commit proves"},
 	{"joining", func(w *statusTest) {
 		w.revoke()
-		w.lane.ready = func() error { return errors.New("taptalk: no such topic: [users]; create it or check kafka.topics") }
+		w.lane.joined = func() error { return errors.New("taptalk: no such topic: [users]; create it or check kafka.topics") }
 	}, "This worker brings no user up to date: no such topic: [users]"},
 	{"stuck", func(w *statusTest) {
 		w.behind()
@@ -248,7 +248,7 @@ func TestStatusEscapes(t *testing.T) {
 		const hostile = `</td></main><script>alert("1")</script><img src=x onerror=alert(2)>'"{{.}}`
 		w := newStatusTest()
 		w.lane.group, w.admin.status.host, w.admin.status.version = hostile, hostile, hostile
-		w.lane.ready = func() error { return errors.New(hostile) }
+		w.lane.joined = func() error { return errors.New(hostile) }
 		w.Consumer.Topics(map[string]int{hostile: 1})
 		w.Consumer.Assign(hostile, 0).Halt("corrupt")
 		w.Failures.Note(time.Now(), "rejected", hostile, strings.Repeat("x", 10_000)+hostile)
