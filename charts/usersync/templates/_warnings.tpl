@@ -22,7 +22,7 @@
 {{- end }}
 {{- range list "retry_topic" "control_topic" }}
 {{- if not (get $config.kafka .) }}
-- config.kafka.{{ . }}: is not set; {{ eq . "retry_topic" | ternary "dead-letters replay and resync" "pause, resume, dead-letters accept and offsets accept-loss" }} need it.
+- config.kafka.{{ . }}: is not set; {{ eq . "retry_topic" | ternary "dead-letters replay and resync" "pause, resume, dead-letters accept, replay and discard and offsets accept-loss" }} need it.
 {{- end }}
 {{- end }}
 {{- if not $config.kafka.state_topic }}
@@ -36,6 +36,8 @@
 {{- end }}
 {{- end }}
 {{- include "usersync.warnings.disruption" . }}
+{{- include "usersync.warnings.resources" . }}
+{{- include "usersync.warnings.monitoring" . }}
 {{- include "usersync.warnings.secrets" . }}
 {{- end }}
 
@@ -55,6 +57,27 @@
 {{- if $never }}
 - podDisruptionBudget: lets none of the {{ $workers }} workers of {{ .name }} be away, so no node that has one can be drained.
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Without a request a pod is the first that a node evicts. */}}
+{{- define "usersync.warnings.resources" -}}
+{{- range (include "usersync.deployments" . | fromJson).items }}
+{{- if not (dig "requests" "memory" (dig "limits" "memory" "" .resources) .resources) }}
+- resources.requests.memory: is not set for {{ .name }}, whose workers are the first to go when a node runs short; `usersync plan` says what is enough.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Alerts that know of no worker, or of no page. */}}
+{{- define "usersync.warnings.monitoring" -}}
+{{- if .Values.prometheusRule.enabled }}
+{{- if not .Values.podMonitor.enabled }}
+- prometheusRule.enabled: without podMonitor.enabled, UserSyncDown fires unless something else scrapes the workers as job usersync.
+{{- end }}
+{{- if not .Values.prometheusRule.runbookBaseUrl }}
+- prometheusRule.runbookBaseUrl: is empty, so the runbooks of alerts are no links; each worker serves them below /runbooks/.
 {{- end }}
 {{- end }}
 {{- end }}
