@@ -312,7 +312,7 @@ func (g *generation) show(now time.Time) {
 			g.Log.Warn("rows have no payload, and no later row has one; if a column was renamed, change the mapping and restart",
 				"state", state, "code", code)
 		default:
-			g.Log.Warn("the destination is not called as usual", "state", state, "code", code)
+			g.Log.Warn("the destination is not called as usual; the status page says what helps", "state", state, "code", code)
 		}
 		g.state = state
 		g.observed = time.Time{}
