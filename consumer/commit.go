@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -12,9 +13,35 @@ import (
 	"usersync/sync/sabotage"
 )
 
-// headroom is how many offsets beyond what is registered a commit announces. No
-// call is made for a change at or above what was announced.
-const headroom = 10_000
+// headroom is how many offsets beyond what is registered a commit announces: at first
+// the most, and then four times what was registered since the last one, but never less
+// than the least. No call is made for a change at or above what was announced.
+//
+// Who announces little may have to wait for a commit in a burst. Who announces much and is
+// killed leaves that much in doubt: a quiet owner everything that comes in before another
+// one takes over, and each user who changes twice in it costs a confirm call.
+const (
+	headroom      = 10_000
+	leastHeadroom = 256
+)
+
+// announce returns up to where calls may be made once the next commit is accepted. From now
+// on none is made above that, for should the answer be lost, that is what the next owner
+// is told.
+func (p *owned) announce() int64 {
+	used := 4 * (p.front.position - p.announced)
+	if p.announced = p.front.position; p.headroom == 0 {
+		p.headroom = headroom
+	} else {
+		p.headroom = min(max(used, p.headroom/2, leastHeadroom), headroom)
+	}
+	end := p.front.position + p.headroom
+	p.end = min(p.end, end)
+	return end
+}
+
+// near reports whether so little is left of what was announced that more is to be.
+func (p *owned) near() bool { return p.end-p.front.position <= cmp.Or(p.headroom, headroom)/2 }
 
 // note is what a commit says beside the offset, for the next owner.
 type note struct {
@@ -159,9 +186,10 @@ func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all
 				a.ends, a.named = append(a.ends, 0), append(a.named, nil)
 			}
 			continue
-		case !all && offset == p.committed && p.end-p.front.position > headroom/2:
+		case !all && offset == p.committed && !p.near():
 			continue
 		}
+		end := p.announce()
 		n, named := note(p)
 		n.Last, n.Done = p.known(offset), p.settled(offset)
 		switch {
@@ -171,7 +199,7 @@ func (c *committer) send(ctx context.Context, now time.Time, parts []*owned, all
 			offset = p.front.position
 		}
 		a.parts = append(a.parts, PartitionCommit{TopicPartition: p.TopicPartition, Offset: offset, Metadata: n.String()})
-		a.ends = append(a.ends, p.front.position+headroom)
+		a.ends = append(a.ends, end)
 		a.named = append(a.named, named)
 	}
 	if len(a.parts) == 0 {

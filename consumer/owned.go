@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -16,6 +17,8 @@ type owned struct {
 	front     frontier
 	committed int64 // accepted last
 	end       int64 // announced by an accepted commit: no call is made at or above it
+	announced int64 // the position at the last commit
+	headroom  int64 // what that has announced beyond it
 	born      int
 	start     int64
 	added     bool   // after the group began: it waits for the older ones
@@ -146,7 +149,7 @@ func (p *owned) written() bool {
 // note is what the next owner has to know if this one does not come to an end of
 // its own.
 func (p *owned) note(now time.Time) note {
-	n := note{End: p.front.position + headroom, Born: p.born, Control: p.suspected(now)}
+	n := note{End: p.front.position + cmp.Or(p.headroom, headroom), Born: p.born, Control: p.suspected(now)}
 	if p.inDoubt() {
 		n.End = max(n.End, p.doubtEnd)
 	}

@@ -33,7 +33,7 @@ func (g *generation) prove(now time.Time) {
 		_, announced := g.lane.Controls(p.at(0))
 		all = all || !announced
 		begins := p.end == 0 && p.state != nil // nothing of it is registered before
-		wanted = wanted || !announced || begins || p.front.position+headroom/2 >= p.end && p.end > 0
+		wanted = wanted || !announced || begins || p.end > 0 && p.near()
 	}
 	since := now.Sub(g.commit.lastSent)
 	switch {
