@@ -19,8 +19,16 @@ func TestAnnounce(t *testing.T) {
 	p := part(0, 0, 1_000, 0)
 	for i, step := range []struct{ registered, room int64 }{
 		{0, headroom}, // nothing is known of a new owner
-		{0, headroom / 2}, {100, headroom / 4}, {0, headroom / 8}, {0, headroom / 16}, {50, headroom / 32}, {50, leastHeadroom},
-		{leastHeadroom / 2, 2 * leastHeadroom}, {leastHeadroom, 4 * leastHeadroom}, {100_000, headroom}, {0, headroom / 2},
+		{0, headroom / 2},
+		{100, headroom / 4},
+		{0, headroom / 8},
+		{0, headroom / 16},
+		{50, headroom / 32},
+		{50, leastHeadroom},
+		{leastHeadroom / 2, 2 * leastHeadroom},
+		{leastHeadroom, 4 * leastHeadroom},
+		{100_000, headroom},
+		{0, headroom / 2},
 	} {
 		p.front.advance(p.front.position + step.registered)
 		end := p.announce()
