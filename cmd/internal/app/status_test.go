@@ -242,6 +242,18 @@ func TestStatusOfNoMember(t *testing.T) {
 	}
 }
 
+// Trouble with the state leads to the page of that, by whether it is to be read or written.
+func TestStatusOfTheState(t *testing.T) {
+	for loading, want := range map[float64]string{0: "UserSyncStateUnwritable", 1: "UserSyncPartitionWaiting"} {
+		w := newStatusTest()
+		w.lane.stateful = func() error { return errors.New("taptalk: the state of users/0 cannot be had") }
+		w.State.Loading.Set(loading)
+		if got, want := w.page(t), `the state of users/0 cannot be had. <a href="runbooks/`+want+`.md">`; !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 // What a name or a code holds stays text, and stays short.
 func TestStatusEscapes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
