@@ -91,6 +91,9 @@ func TestForgetNamesEachSource(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 			t.Fatal(err)
 		}
+		if len(r.Remains) != 2 {
+			t.Fatalf("%+v", r.Remains)
+		}
 		if x := r.Remains[0]; x.Topic != "users" || x.Records != 1 {
 			t.Errorf("the first is %+v", x)
 		}
