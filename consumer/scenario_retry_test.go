@@ -198,6 +198,30 @@ func TestReplayOfAnOldChange(t *testing.T) {
 	}
 }
 
+// TestReplayBeforeAnUndecodable: a newer record of the user cannot be decoded, and its key
+// tells whose it is. What it says nobody knows, so an older change is not sent (G1).
+func TestReplayBeforeAnUndecodable(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		inRetries(t, func(b *bubble) {
+			w := b.givenUp()
+			searched := b.end0()
+			b.raw(&kgo.Record{Key: []byte(keyOf("2")), Value: []byte("<bad>")})
+			time.Sleep(10 * time.Second)
+			if restarted { // then it is searched for, and else noted as it is read
+				w.stop()
+				w = b.start()
+			}
+			b.retry(destTaptalk, "2", 0, searched)
+			time.Sleep(time.Minute)
+			w.retried(destTaptalk, retrySuperseded, 1)
+			if sent := b.applied(destTaptalk, "2"); len(sent) > 0 {
+				t.Errorf("restarted %v: the vendor has had %v", restarted, sent)
+			}
+			b.private()
+		})
+	}
+}
+
 // TestReplayBehindAnother: a newer change is delivered while the replay waits behind one
 // that has to wait.
 func TestReplayBehindAnother(t *testing.T) {
