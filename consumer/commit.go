@@ -35,13 +35,15 @@ func (p *owned) announce() int64 {
 	} else {
 		p.headroom = min(max(used, p.headroom/2, leastHeadroom), headroom)
 	}
-	end := p.front.position + p.headroom
-	p.end = min(p.end, end)
-	return end
+	p.end = min(p.end, p.ahead())
+	return p.ahead()
 }
 
+// ahead is up to where the last commit would have announced from here.
+func (p *owned) ahead() int64 { return p.front.position + cmp.Or(p.headroom, headroom) }
+
 // near reports whether so little is left of what was announced that more is to be.
-func (p *owned) near() bool { return p.end-p.front.position <= cmp.Or(p.headroom, headroom)/2 }
+func (p *owned) near() bool { return p.end-p.front.position <= (p.ahead()-p.front.position)/2 }
 
 // note is what a commit says beside the offset, for the next owner.
 type note struct {

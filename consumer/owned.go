@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -149,7 +148,7 @@ func (p *owned) written() bool {
 // note is what the next owner has to know if this one does not come to an end of
 // its own.
 func (p *owned) note(now time.Time) note {
-	n := note{End: p.front.position + cmp.Or(p.headroom, headroom), Born: p.born, Control: p.suspected(now)}
+	n := note{End: p.ahead(), Born: p.born, Control: p.suspected(now)}
 	if p.inDoubt() {
 		n.End = max(n.End, p.doubtEnd)
 	}

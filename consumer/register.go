@@ -60,8 +60,7 @@ func (g *generation) took(b *portion) {
 		if p.kept != nil && !p.halted() {
 			// Nobody has said how long the log is, without which regain cannot tell whether
 			// what was kept is still true.
-			p.kept = nil
-			g.p.states.drop(p.TopicPartition)
+			g.forsake(p)
 			g.load(p)
 		}
 		return

@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	usync "usersync/sync"
@@ -88,16 +87,6 @@ func TestLossOfWhatMayHaveBeenSent(t *testing.T) {
 	})
 }
 
-// rotten spoils the log of partition 0 from where it ends now up to an offset, for whoever
-// reads it from now on.
-func (b *bubble) rotten(to int64) {
-	b.t.Helper()
-	from := b.end0()
-	batch := logBatch{base: from, records: values(1, 0)}.encode()
-	batch[len(batch)-2] ^= 1 // the checksum no longer fits
-	cannedFetch(b.kafka, 0, from, to, func(int64) []byte { return batch })
-}
-
 // TestLossOfACorruptBatchOnceMore: whoever met it is to have the state that it kept, which
 // it cannot regain, or is not to have read it yet. Its last commits do not take back that
 // the batch was passed over (G7).
@@ -107,10 +96,7 @@ func TestLossOfACorruptBatchOnceMore(t *testing.T) {
 			inBubble(t, 1, func(b *bubble) {
 				o := b.controlled()
 				w := b.remembered(numbers(1, 20)...)
-				b.rotten(25)
-				for _, user := range numbers(21, 25) { // who can read what these say?
-					b.raw(&kgo.Record{Key: []byte(keyOf(user)), Value: []byte(keyOf(user))})
-				}
+				b.rots(20, 25)
 				b.writeAll(numbers(26, 50)...)
 				var unread *kfake.FaultHandle
 				if loaded {
@@ -156,11 +142,7 @@ func TestCorruptAfterAKill(t *testing.T) {
 		unwritten := b.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "state", Err: kerr.NotLeaderForPartition, Count: -1})
 		w.kill()
 		unwritten.Remove()
-		b.ends[users0] = from // the change as well
-		b.rotten(from + 5)
-		for _, user := range numbers(21, 24) {
-			b.raw(&kgo.Record{Key: []byte(keyOf(user)), Value: []byte(keyOf(user))})
-		}
+		b.rots(from, from+5) // the change as well
 		b.writeAll(numbers(26, 50)...)
 		w = b.start()
 		b.halted(w, 2*time.Minute, "corrupt")

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -179,13 +180,30 @@ func TestLossAtTheStart(t *testing.T) {
 	})
 }
 
+// rotten is a batch at base that cannot be read.
+func rotten(base int64) []byte {
+	batch := logBatch{base: base, records: values(1, 0)}.encode()
+	batch[len(batch)-2] ^= 1 // the checksum no longer fits
+	return batch
+}
+
+// rots spoils partition 0 between two offsets, which it is filled up to, for whoever reads
+// it from now on.
+func (b *bubble) rots(from, to int64) {
+	b.t.Helper()
+	batch := rotten(from)
+	cannedFetch(b.kafka, 0, from, to, func(int64) []byte { return batch })
+	for b.end0() < to {
+		key := keyOf(strconv.FormatInt(b.end0()+1, 10))
+		b.raw(&kgo.Record{Key: []byte(key), Value: []byte(key)}) // who can read what it says?
+	}
+}
+
 // TestLossOfACorruptBatch: a batch cannot be read. What comes before it is delivered all
 // the same, and nothing but the batch is lost.
 func TestLossOfACorruptBatch(t *testing.T) {
 	inBubble(t, 1, func(b *bubble) {
 		o := b.controlled()
-		rotten := logBatch{base: 20, records: values(1, 0)}.encode()
-		rotten[len(rotten)-2] ^= 1                // the checksum no longer fits
 		for _, user := range []string{"7", "8"} { // something has to be settled first
 			b.tap.AddRule(vendortest.Rule{User: user, Status: 503})
 			b.hap.AddRule(vendortest.Rule{User: user, Status: 503})
@@ -193,10 +211,7 @@ func TestLossOfACorruptBatch(t *testing.T) {
 		w := b.start()
 		b.writeAll(numbers(1, 20)...)
 		time.Sleep(10 * time.Second)
-		cannedFetch(b.kafka, 0, 20, 25, func(int64) []byte { return rotten })
-		for _, user := range numbers(21, 25) { // who can read what these say?
-			b.raw(&kgo.Record{Key: []byte(keyOf(user)), Value: []byte(keyOf(user))})
-		}
+		b.rots(20, 25)
 		b.writeAll(numbers(26, 50)...)
 		b.halted(w, time.Minute, "corrupt")
 		if h := o.halt(destTaptalk); h.Offset != 20 || h.Reason != "corrupt" {
@@ -244,8 +259,7 @@ func TestPastCorrupt(t *testing.T) {
 		for range 10 {
 			k.produce(record(0, "a"))
 		}
-		rotten := logBatch{base: 3, records: values(1, 0)}.encode()
-		rotten[len(rotten)-2] ^= 1 // the checksum no longer fits
+		rotten := rotten(3)
 		cannedFetch(k, 0, 3, 7, func(int64) []byte { return rotten })
 		c := k.client("users")
 		for from, want := range map[int64]int64{0: 0, 3: 7, 5: 7, 7: 7, 10: 10} {

@@ -43,11 +43,11 @@ func (g *generation) takeStates() {
 // since: then the state is to be loaded, which forgets what was known of that.
 func (g *generation) regain(p *owned) bool {
 	s := p.kept
-	p.kept = nil
 	if p.progress.LogEnd < s.end {
-		g.p.states.drop(p.TopicPartition)
+		g.forsake(p)
 		return false
 	}
+	p.kept = nil
 	g.have(p, s)
 	p.metrics.Ready(metrics.WaitsForState)
 	return true
@@ -66,6 +66,12 @@ func (g *generation) have(p *owned, s *state) {
 	if s.unwritten() > 0 { // a user has moved since an earlier generation: see Learn
 		s.safe = s.frontiers()
 	}
+}
+
+// forsake gives up the state that a partition had in an earlier generation.
+func (g *generation) forsake(p *owned) {
+	p.kept = nil
+	g.p.states.drop(p.TopicPartition)
 }
 
 // unknowing reports whether p has to wait for a state: its own, or as a partition of

@@ -265,12 +265,10 @@ func TestRepeatKeepsItsPlace(t *testing.T) {
 	w.says(t, "v1", "v2")
 }
 
-// TestRepeatsLetOthersPass: a new change does not wait until all users are sent again
-// (G5), not even that of a user who waits for it.
-func TestRepeatsLetOthersPass(t *testing.T) {
+// resyncing is a world in which so many users wait to be sent again, and no call begins.
+func resyncing(users int) *world {
 	w := newWorld()
 	w.remember()
-	const users = 20
 	for i := range users {
 		w.write(strconv.Itoa(i), "v1")
 	}
@@ -280,6 +278,14 @@ func TestRepeatsLetOthersPass(t *testing.T) {
 		w.repeat(i, true)
 	}
 	w.run(time.Second)
+	return w
+}
+
+// TestRepeatsLetOthersPass: a new change does not wait until all users are sent again
+// (G5), not even that of a user who waits for it.
+func TestRepeatsLetOthersPass(t *testing.T) {
+	const users = 20
+	w := resyncing(users)
 	w.write("new", "v1")
 	w.write(strconv.Itoa(users-1), "v2")
 	w.run(time.Second)
@@ -298,17 +304,8 @@ func TestRepeatsLetOthersPass(t *testing.T) {
 
 // TestRepeatsLetFailuresPass: nor does a change wait for them that has failed once (G5).
 func TestRepeatsLetFailuresPass(t *testing.T) {
-	w := newWorld()
-	w.remember()
 	const users = 20
-	for i := range users {
-		w.write(strconv.Itoa(i), "v1")
-	}
-	w.run(time.Minute)
-	w.lane.cfg.Concurrency = 0
-	for i := range users {
-		w.repeat(i, true)
-	}
+	w := resyncing(users)
 	w.write("new", "v1")
 	w.run(time.Second)
 	w.lane.cfg.Concurrency = 1

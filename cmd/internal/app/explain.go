@@ -258,7 +258,7 @@ func (y *explainDestination) wouldSend(body []byte, omitted []usync.Omission, er
 func (x *explanation) newReport() *explainReport {
 	n := x.found.newest
 	r := &explainReport{
-		User: x.user(x.options.User).String(), Records: x.found.records, Several: len(x.found.last) > 1,
+		User: x.user(x.options.User).String(), Records: x.found.records(), Several: len(x.found.last) > 1,
 		Newest: &explainChange{At: place(n.position()), Written: n.record.Time, Op: n.event.Op, Fields: []string{}},
 	}
 	e, err := n.event, n.err

@@ -22,8 +22,7 @@ type sighting struct {
 // search is what was found of one user in the source topics.
 type search struct {
 	newest  *sighting                         // nil: there is none
-	records int                               // about the user
-	topics  map[string]holding                // what each topic has of these, if anything
+	topics  map[string]holding                // what each topic has about the user, if anything
 	last    map[consumer.TopicPartition]int64 // the offset of the last one of each partition that has any
 	extents []extent
 }
@@ -33,6 +32,21 @@ type holding struct {
 	records int
 	newest  usync.Position
 	written time.Time // the newest
+}
+
+// add counts a record that was written then.
+func (h *holding) add(at usync.Position, written time.Time) {
+	if h.records++; !written.Before(h.written) {
+		h.newest, h.written = at, written
+	}
+}
+
+// records is how many are about the user.
+func (s *search) records() (n int) {
+	for _, h := range s.topics {
+		n += h.records
+	}
+	return n
 }
 
 // find searches the source topics, up to their ends, for the newest change of a user.
@@ -65,11 +79,8 @@ func (d *desk) find(ctx context.Context, user string) (*search, error) {
 
 // see notes a record of the user, in the order that a census has.
 func (s *search) see(x *sighting) {
-	s.records++
 	h := s.topics[x.record.Topic]
-	if h.records++; !x.record.Time.Before(h.written) {
-		h.newest, h.written = x.position(), x.record.Time
-	}
+	h.add(x.position(), x.record.Time)
 	s.topics[x.record.Topic] = h
 	s.last[x.extent.TopicPartition] = x.record.Offset
 	if last := s.newest; last != nil && last.extent != x.extent && last.record.Time.After(x.record.Time) {

@@ -74,7 +74,7 @@ func (x *forgetting) look(ctx context.Context) error {
 	maps.Copy(x.last, found.last)
 	for _, topic := range x.config.Kafka.Topics { // each keeps its records in its own way
 		if h, ok := found.topics[topic]; ok {
-			if err := x.remains(ctx, topic, h.records, place(h.newest), h.written); err != nil {
+			if err := x.remains(ctx, topic, h); err != nil {
 				return err
 			}
 		}
@@ -156,7 +156,7 @@ func (x *forgetting) findLetters(ctx context.Context) error {
 		return err
 	}
 	slices.Sort(x.report.Letters)
-	return x.remains(ctx, x.config.Kafka.DeadLetterTopic, len(x.letters), place(last.At), last.Written)
+	return x.remains(ctx, x.config.Kafka.DeadLetterTopic, holding{len(x.letters), last.At, last.Written})
 }
 
 // findRetries lists what the retry topic has of the user. It stays there after its turn.
@@ -165,33 +165,30 @@ func (x *forgetting) findRetries(ctx context.Context) error {
 	if topic == "" {
 		return nil
 	}
-	var last event.Record
-	records := 0
+	var h holding
 	err := x.readEach(ctx, topic, func(r *event.Record) {
 		if id, ok := x.keys.User(r.Key); !ok || id != x.id {
 			return
 		}
 		x.last[consumer.TopicPartition{Topic: r.Topic, Partition: r.Partition}] = r.Offset
-		if records++; !r.Time.Before(last.Time) {
-			last = *r
-		}
+		h.add(positionOf(r), r.Time)
 	})
-	if err != nil || records == 0 {
+	if err != nil || h.records == 0 {
 		return err
 	}
-	return x.remains(ctx, topic, records, place(positionOf(&last)), last.Time)
+	return x.remains(ctx, topic, h)
 }
 
-// remains notes what a topic still holds, of which the newest record was written then.
-func (x *forgetting) remains(ctx context.Context, topic string, records int, newest string, written time.Time) error {
+// remains notes what a topic still holds.
+func (x *forgetting) remains(ctx context.Context, topic string, h holding) error {
 	kept, err := x.client.Cleanup(ctx, topic)
 	if err != nil {
 		return err
 	}
-	y := remnant{Topic: topic, Records: records, Newest: newest}
+	y := remnant{Topic: topic, Records: h.records, Newest: place(h.newest)}
 	switch {
 	case kept.Deletes && kept.Retention >= 0:
-		until := written.Add(kept.Retention)
+		until := h.written.Add(kept.Retention)
 		y.Until, y.How = &until, "removed by age some time after that"
 	case kept.Compacted:
 		y.How = "stays until the row is deleted: the connector's tombstone then has it compacted away"

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,20 +29,19 @@ type laneView struct {
 func lanesOf(ctx context.Context, urls []string, said io.Writer, n network) ([]laneView, error) {
 	transport := &http.Transport{DialContext: n.dial, DisableKeepAlives: true}
 	var all []laneView
-	var last error
+	var failed error
 	for _, url := range urls {
 		views, err := viewOf(ctx, transport, url)
 		if err != nil {
-			last = fmt.Errorf("metrics: %w; check the URL, such as http://host:8080/metrics", err)
-			fmt.Fprintln(said, last)
-			continue
+			failed = errors.Join(failed, fmt.Errorf("metrics: %w; check the URL, such as http://host:8080/metrics", err))
 		}
 		all = append(all, views...)
 	}
-	if len(all) > 0 {
-		last = nil
+	if failed != nil && len(all) > 0 {
+		fmt.Fprintln(said, failed)
+		failed = nil
 	}
-	return all, last
+	return all, failed
 }
 
 func viewOf(ctx context.Context, transport http.RoundTripper, url string) ([]laneView, error) {
