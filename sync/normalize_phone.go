@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
@@ -22,9 +23,12 @@ func normalizePhone(s, region, format string) (string, bool) {
 	if rest, ok := strings.CutPrefix(strings.TrimSpace(s), "00"); ok {
 		s = "+" + rest
 	}
-	n, err := phonenumbers.Parse(s, region)
-	if err != nil || !phonenumbers.IsValidNumber(n) {
-		return "", false
+	n := asWritten(s)
+	if n == nil || !phonenumbers.IsValidNumber(n) {
+		var err error
+		if n, err = phonenumbers.Parse(s, region); err != nil || !phonenumbers.IsValidNumber(n) {
+			return "", false
+		}
 	}
 	switch format {
 	case phoneNational:
@@ -34,4 +38,29 @@ func normalizePhone(s, region, format string) (string, bool) {
 	default:
 		return strings.TrimPrefix(phonenumbers.Format(n, phonenumbers.E164), "+"), true
 	}
+}
+
+// asWritten returns the number that a plus and digits are, and nil for anything else. There
+// is nothing in them for Parse to look for, such as an extension, and it looks with
+// expressions that take twice as long as judging the number. Whether there is a trunk prefix
+// too many matters only where a number is not valid as it is written: that is for Parse, and
+// so are zeros at its beginning, which a PhoneNumber counts apart from its digits.
+func asWritten(s string) *phonenumbers.PhoneNumber {
+	digits, ok := strings.CutPrefix(s, "+")
+	// No country code is the beginning of another one, begins with a zero or is longer.
+	for n := 1; ok && n <= 3 && n < len(digits); n++ {
+		code, err := strconv.ParseUint(digits[:n], 10, 31)
+		if err != nil || digits[0] == '0' {
+			return nil
+		}
+		if phonenumbers.GetRegionCodeForCountryCode(int(code)) == phonenumbers.UNKNOWN_REGION {
+			continue
+		}
+		number, err := strconv.ParseUint(digits[n:], 10, 64)
+		if err != nil || digits[n] == '0' {
+			return nil
+		}
+		return &phonenumbers.PhoneNumber{CountryCode: new(int32(code)), NationalNumber: &number}
+	}
+	return nil
 }

@@ -1,12 +1,14 @@
 package sync
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/nyaruka/phonenumbers"
 	"pgregory.net/rapid"
 )
 
@@ -184,6 +186,48 @@ func TestNormalizePhone(t *testing.T) {
 		got, ok := normalizePhone(test.in, test.region, test.format)
 		if got != test.want || ok != (test.want != "") {
 			t.Errorf("%.20q in %q as %s gives %q, %t; want %q", test.in, test.region, test.format, got, ok, test.want)
+		}
+	}
+}
+
+// A number that is valid as it is written is what the library finds in it, in every region
+// and of every kind, with and without a trunk prefix, and with any digit in the first places.
+func TestNumbersAsWritten(t *testing.T) {
+	taken := 0
+	check := func(s string) {
+		n := asWritten(s)
+		if n == nil || !phonenumbers.IsValidNumber(n) {
+			return
+		}
+		taken++
+		want, err := phonenumbers.Parse(s, "")
+		if err != nil || n.GetCountryCode() != want.GetCountryCode() || phonenumbers.Format(n, phonenumbers.E164) != phonenumbers.Format(want, phonenumbers.E164) {
+			t.Errorf("%s is taken for %v, and is %v, %v", s, n, want, err)
+		}
+	}
+	for region := range phonenumbers.GetSupportedRegions() {
+		code := fmt.Sprint("+", phonenumbers.GetCountryCodeForRegion(region))
+		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {
+			example := phonenumbers.GetExampleNumberForType(region, kind)
+			if example == nil {
+				continue
+			}
+			number := phonenumbers.GetNationalSignificantNumber(example)
+			check(code + phonenumbers.GetNddPrefixForRegion(region, true) + number)
+			check(code + "0" + number)
+			for i := range min(3, len(number)) { // where prefixes are
+				for digit := range 10 {
+					check(fmt.Sprint(code, number[:i], digit, number[i+1:]))
+				}
+			}
+		}
+	}
+	if taken < 10_000 {
+		t.Errorf("only %d numbers were taken as they are written", taken)
+	}
+	for _, s := range []string{"", "+", "62812000123", "+0062812000123", "+62-812000123", "+62 812000123", "+-62812000123", "+6a812000123", "+999812000123", "+62812000123;ext=1"} {
+		if n := asWritten(s); n != nil {
+			t.Errorf("%q is taken for %v", s, n)
 		}
 	}
 }
