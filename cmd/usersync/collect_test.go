@@ -1,31 +1,75 @@
 package main
 
 import (
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 )
 
-// TestCollect: what the operator says of memory counts, whatever else would be set.
+// TestCollect: what the operator says of memory counts.
 func TestCollect(t *testing.T) {
 	const other = 123
 	before := debug.SetGCPercent(other)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
+	used := make([]byte, 2*collectFloor)
+	runtime.GC() // finds that it is in use
 	for name, test := range map[string]struct {
 		gogc, limit string
 		want        int
 	}{
 		"nothing said": {"", "", collectAt},
 		"GOGC":         {"150", "", other},
-		"GOMEMLIMIT":   {"", "400MiB", other},
+		"GOMEMLIMIT":   {"", "400MiB", collectAtLimit},
+		"both":         {"150", "400MiB", other},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("GOGC", test.gogc)
 			t.Setenv("GOMEMLIMIT", test.limit)
 			debug.SetGCPercent(other)
-			collect()
+			collect()()
 			if got := debug.SetGCPercent(other); got != test.want {
 				t.Errorf("%d %%, want %d", got, test.want)
 			}
 		})
+	}
+	runtime.KeepAlive(used)
+}
+
+// TestCollectPaces: what is in use decides, and after it has changed, too.
+func TestCollectPaces(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	defer collect()()
+	gogc := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	// until searches for garbage, and fails with the test's time if nobody listens.
+	until := func(done func(percent uint64) bool) {
+		for metrics.Read(gogc); !done(gogc[0].Value.Uint64()); metrics.Read(gogc) {
+			runtime.GC()
+		}
+	}
+	until(func(percent uint64) bool { return percent > collectAt })
+	used := make([]byte, 2*collectFloor)
+	until(func(percent uint64) bool { return percent == collectAt })
+	runtime.KeepAlive(used)
+	until(func(percent uint64) bool { return percent > collectAt })
+}
+
+// TestToFloor: a heap grows to the floor, whatever is in use, and no farther.
+func TestToFloor(t *testing.T) {
+	for live, want := range map[uint64]int{
+		0:               700, // Go takes so many percent of 4 MiB at the least
+		4 << 20:         700,
+		8 << 20:         300,
+		16 << 20:        100,
+		collectFloor:    0,
+		64 << 20:        -50,
+		10 * 1024 << 20: -99,
+	} {
+		if got := toFloor(live); got != want {
+			t.Errorf("%d bytes in use: %d %%, want %d", live, got, want)
+		}
 	}
 }

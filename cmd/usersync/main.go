@@ -97,7 +97,7 @@ func (c runCommand) Run(ctx context.Context, std streams) error {
 		defer f.Close() // every line is written by then
 		traces = f
 	}
-	collect()
+	defer collect()()
 	ctx, hard, stop := signals(ctx)
 	defer stop()
 	return app.Run(ctx, hard, config, std.err, traces)
