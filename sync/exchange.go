@@ -41,10 +41,11 @@ func WithRequests(ctx context.Context, n *int) context.Context {
 	return context.WithValue(ctx, requestsKey{}, n)
 }
 
-// Request is one HTTP request. It is sent at most once.
+// Request is one HTTP request. It is sent at most once. URL and Header are only read, so
+// that requests may share them.
 type Request struct {
 	Method string
-	URL    string
+	URL    *url.URL
 	Header http.Header
 	Body   []byte
 }
@@ -71,6 +72,8 @@ func NewTransport() *http.Transport {
 		// Every call of a lane goes to one host. By default net/http keeps two idle
 		// connections for each, and would dial for nearly every call.
 		MaxIdleConnsPerHost: 512,
+		// A reply is a few hundred bytes: to ask for it in less costs more than it saves.
+		DisableCompression: true,
 	}
 }
 
@@ -80,8 +83,8 @@ func NewTransport() *http.Transport {
 //
 // rt is an HTTP/1 transport such as [NewTransport] gives, or wraps one and passes
 // the context on. The error is a *[CallError] whose Verdict is Failed, with one
-// of the codes lease, canceled, timeout, dns, tls, connection, truncated,
-// too_large and request. It is Ambiguous if any byte may have left, and Unsent if
+// of the codes lease, canceled, timeout, dns, tls, connection, truncated
+// and too_large. It is Ambiguous if any byte may have left, and Unsent if
 // none did and the process itself gave the call up. An unreachable destination is
 // neither: nothing left, but the failure counts.
 func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, error) {
@@ -90,12 +93,12 @@ func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, err
 	}
 	gate := newGate(ctx)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gate.gotConn})
-	req, err := http.NewRequestWithContext(traced, r.Method, r.URL, bytes.NewReader(r.Body))
-	if err != nil {
-		return nil, &CallError{Verdict: Failed, Code: "request"}
-	}
-	req.GetBody = nil // what net/http can't rewind it can't resend
-	req.Header = r.Header
+	// Not http.NewRequest: it parses the URL each time, and lets net/http rewind the body,
+	// to send it again.
+	req := (&http.Request{
+		Method: r.Method, URL: r.URL, Host: r.URL.Host, Header: r.Header,
+		Body: io.NopCloser(bytes.NewReader(r.Body)), ContentLength: int64(len(r.Body)),
+	}).WithContext(traced)
 
 	// RoundTrip, not Client.Do: one request, one reply, no redirects, no cookies.
 	resp, err := rt.RoundTrip(req)
@@ -195,25 +198,24 @@ func statusCode(status int) string {
 	return "http_" + strconv.Itoa(status)
 }
 
-// CheckBaseURL returns base without a trailing slash, or an error if it is not an
-// absolute https URL without query, fragment and user information. Plain http is
-// for loopback, unless allowHTTP. The error never repeats base: it may hold a
-// password.
-func CheckBaseURL(base string, allowHTTP bool) (string, error) {
+// Endpoint returns the URL of path below base, or an error if base is not an absolute https
+// URL without query, fragment and user information. Plain http is for loopback, unless
+// allowHTTP. The error never repeats base: it may hold a password.
+func Endpoint(base, path string, allowHTTP bool) (*url.URL, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
-		return "", errors.New("not an absolute URL, such as https://api.example.com")
+		return nil, errors.New("not an absolute URL, such as https://api.example.com")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New("the scheme must be https")
+		return nil, errors.New("the scheme must be https")
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
-		return "", errors.New("plain http sends personal data and credentials in the clear: use https, or set allow_http")
+		return nil, errors.New("plain http sends personal data and credentials in the clear: use https, or set allow_http")
 	case u.User != nil:
-		return "", errors.New("must not hold a user name or password")
+		return nil, errors.New("must not hold a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "", errors.New("must not have a query or a fragment")
+		return nil, errors.New("must not have a query or a fragment")
 	}
-	return strings.TrimRight(u.String(), "/"), nil
+	return url.Parse(strings.TrimRight(u.String(), "/") + path)
 }
 
 func isLoopback(host string) bool {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,10 +27,14 @@ func exchange(t *testing.T, ctx context.Context, url string) (*Reply, *CallError
 	return exchangeOn(t, ctx, rt, url)
 }
 
-func exchangeOn(t *testing.T, ctx context.Context, rt http.RoundTripper, url string) (*Reply, *CallError) {
+func exchangeOn(t *testing.T, ctx context.Context, rt http.RoundTripper, to string) (*Reply, *CallError) {
 	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
 	reply, err := Exchange(ctx, rt, Request{
-		Method: http.MethodPost, URL: url, Body: []byte(`{"name":"x"}`),
+		Method: http.MethodPost, URL: u, Body: []byte(`{"name":"x"}`),
 		Header: http.Header{"Server-Key": {"planted-key"}},
 	})
 	if err == nil {
@@ -206,12 +211,11 @@ func TestUnreachable(t *testing.T) {
 		url  string
 		code string
 	}{
-		"refused":       {NewTransport(), gone.URL, "connection"},
-		"no such host":  {noHost, "http://api.example.com", "dns"},
-		"not trusted":   {NewTransport(), untrusted.URL, "tls"},
-		"alert":         {alert, "http://api.example.com", "tls"},
-		"no TLS there":  {NewTransport(), "https" + strings.TrimPrefix(plain.URL, "http"), "tls"},
-		"no URL at all": {NewTransport(), "http://\x00", "request"},
+		"refused":      {NewTransport(), gone.URL, "connection"},
+		"no such host": {noHost, "http://api.example.com", "dns"},
+		"not trusted":  {NewTransport(), untrusted.URL, "tls"},
+		"alert":        {alert, "http://api.example.com", "tls"},
+		"no TLS there": {NewTransport(), "https" + strings.TrimPrefix(plain.URL, "http"), "tls"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, ce := exchangeOn(t, t.Context(), c.rt, c.url)
@@ -342,14 +346,14 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestCheckBaseURL(t *testing.T) {
+func TestEndpoint(t *testing.T) {
 	for base, want := range map[string]string{
-		"https://api.example.com":      "https://api.example.com",
-		"https://api.example.com/":     "https://api.example.com",
-		"https://api.example.com/x/":   "https://api.example.com/x",
-		"http://localhost:8080":        "http://localhost:8080",
-		"http://127.0.0.1:8080":        "http://127.0.0.1:8080",
-		"http://[::1]:8080":            "http://[::1]:8080",
+		"https://api.example.com":      "https://api.example.com/v1/users/",
+		"https://api.example.com/":     "https://api.example.com/v1/users/",
+		"https://api.example.com/x/":   "https://api.example.com/x/v1/users/",
+		"http://localhost:8080":        "http://localhost:8080/v1/users/",
+		"http://127.0.0.1:8080":        "http://127.0.0.1:8080/v1/users/",
+		"http://[::1]:8080":            "http://[::1]:8080/v1/users/",
 		"http://api.example.com":       "",
 		"http://localhost.example.com": "",
 		"ftp://api.example.com":        "",
@@ -364,15 +368,15 @@ func TestCheckBaseURL(t *testing.T) {
 		"https://planted\x00.com":      "",
 		"":                             "",
 	} {
-		got, err := CheckBaseURL(base, false)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", base, got, err, want)
+		got, err := Endpoint(base, "/v1/users/", false)
+		if err == nil && got.String() != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %v, %v, want %q", base, got, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "planted") {
 			t.Errorf("%q: the error repeats it: %v", base, err)
 		}
 	}
-	if got, err := CheckBaseURL("http://api.example.com", true); err != nil || got == "" {
-		t.Errorf("allow_http: got %q, %v", got, err)
+	if got, err := Endpoint("http://api.example.com", "/", true); err != nil || got == nil {
+		t.Errorf("allow_http: got %v, %v", got, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -57,24 +58,22 @@ type Config struct {
 // Client delivers users to Haptik. Its methods may be called from several
 // goroutines.
 type Client struct {
-	url         string
-	first       string
-	transport   http.RoundTripper
-	cfg         *Config // a pointer, so that no secret is in reach of a stray %+v
-	credentials atomic.Pointer[credentials]
+	url       *url.URL
+	first     string
+	transport http.RoundTripper
+	cfg       *Config // a pointer, so that no secret is in reach of a stray %+v
+	header    atomic.Pointer[http.Header]
 }
-
-type credentials struct{ clientID, token string }
 
 // New returns a client, or all that is wrong with cfg at once. It reads the
 // credentials and connects to nothing.
 func New(cfg Config) (*Client, error) {
-	base, baseErr := usync.CheckBaseURL(cfg.BaseURL, cfg.AllowHTTP)
+	// The slash matters: without it Haptik redirects, and a redirect is refused.
+	endpoint, baseErr := usync.Endpoint(cfg.BaseURL, "/v1.0/user/", cfg.AllowHTTP)
 	if baseErr != nil {
 		baseErr = fmt.Errorf("base_url: %w", baseErr)
 	}
-	// The slash matters: without it Haptik redirects, and a redirect is refused.
-	c := &Client{url: base + "/v1.0/user/", transport: cfg.Transport, cfg: &cfg}
+	c := &Client{url: endpoint, transport: cfg.Transport, cfg: &cfg}
 	if c.transport == nil {
 		c.transport = usync.NewTransport()
 	}
@@ -101,7 +100,12 @@ func (c *Client) Reload() error {
 	if err := errors.Join(idErr, tokenErr); err != nil {
 		return err
 	}
-	c.credentials.Store(&credentials{clientID: id, token: token})
+	c.header.Store(&http.Header{
+		"Content-Type":  {"application/json"},
+		"Accept":        {"application/json"},
+		"Authorization": {"Bearer " + token},
+		"Client-Id":     {id}, // names of headers have no case
+	})
 	return nil
 }
 
@@ -142,17 +146,11 @@ func (c *Client) Deliver(ctx context.Context, p usync.Payload) error {
 
 // send makes one request.
 func (c *Client) send(ctx context.Context, method string, body []byte, s sent) answer {
-	cred := c.credentials.Load()
 	reply, err := usync.Exchange(ctx, c.transport, usync.Request{
 		Method: method,
 		URL:    c.url,
-		Header: http.Header{
-			"Content-Type":  {"application/json"},
-			"Accept":        {"application/json"},
-			"Authorization": {"Bearer " + cred.token},
-			"Client-Id":     {cred.clientID}, // names of headers have no case
-		},
-		Body: body,
+		Header: *c.header.Load(),
+		Body:   body,
 	})
 	if err != nil {
 		return answer{err: err}

@@ -145,8 +145,8 @@ func TestReload(t *testing.T) {
 	} {
 		write(change.content)
 		err := c.Reload()
-		if (err != nil) != change.fails || c.credentials.Load().token != change.want {
-			t.Errorf("%q: got %v, token %q", change.content, err, c.credentials.Load().token)
+		if got := c.header.Load().Get("Authorization"); (err != nil) != change.fails || got != "Bearer "+change.want {
+			t.Errorf("%q: got %v, %q", change.content, err, got)
 		}
 		if err != nil && strings.Contains(err.Error(), "planted") {
 			t.Errorf("the error repeats the token: %v", err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 
 	usync "usersync/sync"
@@ -63,20 +64,20 @@ type Config struct {
 // Client delivers users to TapTalk. Its methods may be called from several
 // goroutines.
 type Client struct {
-	url       string
+	url       *url.URL
 	transport http.RoundTripper
 	cfg       *Config // a pointer, so that no secret is in reach of a stray %+v
-	serverKey atomic.Pointer[string]
+	header    atomic.Pointer[http.Header]
 }
 
 // New returns a client, or all that is wrong with cfg at once. It reads the
 // credentials and connects to nothing.
 func New(cfg Config) (*Client, error) {
-	base, err := usync.CheckBaseURL(cfg.BaseURL, cfg.AllowHTTP)
+	endpoint, err := usync.Endpoint(cfg.BaseURL, "/v1/server/user/update", cfg.AllowHTTP)
 	if err != nil {
 		err = fmt.Errorf("base_url: %w", err)
 	}
-	c := &Client{url: base + "/v1/server/user/update", transport: cfg.Transport, cfg: &cfg}
+	c := &Client{url: endpoint, transport: cfg.Transport, cfg: &cfg}
 	if c.transport == nil {
 		c.transport = usync.NewTransport()
 	}
@@ -99,7 +100,11 @@ func (c *Client) Reload() error {
 	if err := errors.Join(idErr, secretErr); err != nil {
 		return err
 	}
-	c.serverKey.Store(new(base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))))
+	c.header.Store(&http.Header{
+		"Content-Type": {"application/json"},
+		"Accept":       {"application/json"},
+		"Server-Key":   {base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))},
+	})
 	return nil
 }
 
@@ -108,12 +113,8 @@ func (c *Client) Deliver(ctx context.Context, p usync.Payload) error {
 	reply, err := usync.Exchange(ctx, c.transport, usync.Request{
 		Method: http.MethodPost,
 		URL:    c.url,
-		Header: http.Header{
-			"Content-Type": {"application/json"},
-			"Accept":       {"application/json"},
-			"Server-Key":   {*c.serverKey.Load()},
-		},
-		Body: p.Body,
+		Header: *c.header.Load(),
+		Body:   p.Body,
 	})
 	if err != nil {
 		return err

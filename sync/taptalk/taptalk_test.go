@@ -71,7 +71,7 @@ func TestReload(t *testing.T) {
 	}
 	holds := func(want string) {
 		t.Helper()
-		if got, _ := base64.StdEncoding.DecodeString(*c.serverKey.Load()); string(got) != want {
+		if got, _ := base64.StdEncoding.DecodeString(c.header.Load().Get("Server-Key")); string(got) != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
