@@ -3,6 +3,7 @@ package sync
 import (
 	"bytes"
 	"encoding/json"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -10,9 +11,17 @@ import (
 // json.Encoder: payloads are compared with what an earlier version delivered.
 type objectWriter struct{ buf []byte }
 
+// writers are kept for their room.
+var writers = sync.Pool{New: func() any { return new(objectWriter) }}
+
+// maxRoom is how much of it is kept, in bytes: nobody's payload should stay for ever.
+const maxRoom = 64 << 10
+
+// newObjectWriter returns a writer, until it is closed.
 func newObjectWriter() *objectWriter {
-	const enough = 512 // for most payloads
-	return &objectWriter{append(make([]byte, 0, enough), '{')}
+	w := writers.Get().(*objectWriter)
+	w.buf = append(w.buf[:0], '{')
+	return w
 }
 
 func (w *objectWriter) text(name, value string) {
@@ -57,6 +66,12 @@ func escaped(s string) bool {
 	return false
 }
 
-// close returns the object without the room that is left: it is kept for as long as
-// its user waits.
-func (w *objectWriter) close() []byte { return bytes.Clone(append(w.buf, '}')) }
+// close returns the object, without the room: it is kept for as long as its user waits.
+func (w *objectWriter) close() []byte {
+	w.buf = append(w.buf, '}')
+	object := bytes.Clone(w.buf)
+	if cap(w.buf) <= maxRoom {
+		writers.Put(w)
+	}
+	return object
+}

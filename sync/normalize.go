@@ -112,23 +112,34 @@ func normalizeURL(s string) (string, bool) {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return "", false
 	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
+	if u.RawQuery != "" && !unsigned(u.RawQuery) {
 		return "", false
-	}
-	for name := range query {
-		for _, signature := range signatures {
-			if strings.EqualFold(name, signature) {
-				return "", false
-			}
-		}
 	}
 	return u.String(), true
 }
 
+// unsigned reports whether query is one, and has no signature.
+func unsigned(query string) bool {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return false
+	}
+	for name := range values {
+		for _, signature := range signatures {
+			if strings.EqualFold(name, signature) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func publicHost(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsGlobalUnicast() && !ip.IsPrivate()
+	// An address has colons or ends in a digit, and to find that a name is none makes an error.
+	if strings.Contains(host, ":") || strings.TrimRight(host, "0123456789") != host {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return ip.IsGlobalUnicast() && !ip.IsPrivate()
+		}
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	for _, internal := range []string{".local", ".localhost", ".internal"} {

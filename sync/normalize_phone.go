@@ -23,20 +23,21 @@ func normalizePhone(s, region, format string) (string, bool) {
 	if rest, ok := strings.CutPrefix(strings.TrimSpace(s), "00"); ok {
 		s = "+" + rest
 	}
-	n := asWritten(s)
+	n, e164 := asWritten(s), s
 	if n == nil || !phonenumbers.IsValidNumber(n) {
 		var err error
 		if n, err = phonenumbers.Parse(s, region); err != nil || !phonenumbers.IsValidNumber(n) {
 			return "", false
 		}
+		e164 = phonenumbers.Format(n, phonenumbers.E164)
 	}
 	switch format {
 	case phoneNational:
 		return phonenumbers.GetNationalSignificantNumber(n), true
 	case phoneE164:
-		return phonenumbers.Format(n, phonenumbers.E164), true
+		return e164, true
 	default:
-		return strings.TrimPrefix(phonenumbers.Format(n, phonenumbers.E164), "+"), true
+		return strings.TrimPrefix(e164, "+"), true
 	}
 }
 

@@ -201,7 +201,7 @@ func TestNumbersAsWritten(t *testing.T) {
 		}
 		taken++
 		want, err := phonenumbers.Parse(s, "")
-		if err != nil || n.GetCountryCode() != want.GetCountryCode() || phonenumbers.Format(n, phonenumbers.E164) != phonenumbers.Format(want, phonenumbers.E164) {
+		if err != nil || phonenumbers.Format(want, phonenumbers.E164) != s || phonenumbers.GetNationalSignificantNumber(n) != phonenumbers.GetNationalSignificantNumber(want) {
 			t.Errorf("%s is taken for %v, and is %v, %v", s, n, want, err)
 		}
 	}
