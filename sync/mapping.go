@@ -65,6 +65,15 @@ type mappedField struct {
 	Field
 	expression *Expression   // nil for an ID or an Object
 	entries    []objectEntry // of an Object, sorted by name
+	again      bool          // has the value of the field before it
+}
+
+// alike reports whether two fields always have the same value: they have the same column
+// and what may be in it is the same, as two sizes of a picture with one address.
+func (f *mappedField) alike(g *mappedField) bool {
+	return f.expression != nil && g.expression != nil &&
+		f.expression.column != "" && f.expression.column == g.expression.column &&
+		f.Kind == g.Kind && f.Max == g.Max
 }
 
 // Omission is an optional field that the payload does not carry a value for.
@@ -129,6 +138,9 @@ func NewMapping(c MappingConfig) (*Mapping, error) {
 			for _, name := range e.columns {
 				columns[name] = true
 			}
+		}
+		if n := len(m.fields); n > 0 {
+			f.again = m.fields[n-1].alike(f)
 		}
 		m.fields = append(m.fields, *f)
 	}
@@ -234,6 +246,7 @@ func (m *Mapping) Payload(c *Change) (Payload, []Omission, error) {
 func (m *Mapping) payload(user string, row Columns) (Payload, []Omission, error) {
 	w := newObjectWriter()
 	var omissions []Omission
+	var value fieldValue
 	for i := range m.fields {
 		f := &m.fields[i]
 		var reason string
@@ -246,7 +259,10 @@ func (m *Mapping) payload(user string, row Columns) (Payload, []Omission, error)
 			left, err = m.writeEntries(w, f, row)
 			omissions = append(omissions, left...)
 		default:
-			reason, err = m.write(w, f, row)
+			if !f.again {
+				value = m.value(f, row)
+			}
+			reason, err = m.write(w, f, value)
 		}
 		if err != nil {
 			return Payload{}, nil, err
@@ -273,33 +289,46 @@ func (f *mappedField) writeID(w *objectWriter, id string) error {
 	return nil
 }
 
-// write adds the field to w, or says why it has no value.
-func (m *Mapping) write(w *objectWriter, f *mappedField, row Columns) (reason string, err error) {
+// fieldValue is what a field's expression gives for a row.
+type fieldValue struct {
+	text    string      // "" is NULL, or blank
+	usable  bool        // by the destination
+	unknown Unavailable // why it is not known
+	known   bool
+	err     error // of the expression
+}
+
+func (m *Mapping) value(f *mappedField, row Columns) fieldValue {
 	v, err := f.expression.Eval(row)
-	if err != nil && f.Required {
-		return "", &InvalidError{Field: f.Name, Code: "expression"}
+	if err != nil {
+		return fieldValue{known: true, err: err}
 	}
 	if u, ok := v.(Unavailable); ok {
-		if f.Required || m.onUnavailable == UnavailableFail {
-			return "", &InvalidError{Field: f.Name, Code: u.reason()}
-		}
-		return u.reason(), nil
+		return fieldValue{unknown: u}
 	}
-	s, ok := "", false
-	if err == nil {
-		s, ok = m.normalize(f.Field, v)
-	}
+	s, ok := m.normalize(f.Field, v)
+	return fieldValue{text: s, usable: ok, known: true}
+}
+
+// write adds the field to w, or says why it has no value.
+func (m *Mapping) write(w *objectWriter, f *mappedField, v fieldValue) (reason string, err error) {
 	switch {
-	case ok && s != "":
-		w.text(f.Name, s)
+	case !v.known && (f.Required || m.onUnavailable == UnavailableFail):
+		return "", &InvalidError{Field: f.Name, Code: v.unknown.reason()}
+	case !v.known:
+		return v.unknown.reason(), nil
+	case v.usable && v.text != "":
+		w.text(f.Name, v.text)
 		return "", nil
-	case f.Required && ok:
+	case f.Required && v.err != nil:
+		return "", &InvalidError{Field: f.Name, Code: "expression"}
+	case f.Required && v.usable:
 		return "", &InvalidError{Field: f.Name, Code: "missing"}
 	case f.Required:
 		return "", &InvalidError{Field: f.Name, Code: "invalid"}
 	}
 	m.writeNull(w, f.Name, `""`)
-	if ok {
+	if v.usable {
 		return omittedNull, nil
 	}
 	return omittedInvalid, nil

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"reflect"
 	"strings"
@@ -351,5 +352,46 @@ func TestNewMappingNamesEveryProblem(t *testing.T) {
 	c.Expressions["custom"] = "plan"
 	if _, err := NewMapping(c); err == nil || !strings.Contains(err.Error(), "custom: must map names") {
 		t.Errorf("an expression for an object: %v", err)
+	}
+}
+
+// Fields that take a value alike share it, and each has it by its own name; one that takes
+// it in another way has its own.
+func TestFieldsAlike(t *testing.T) {
+	source := map[string]any{}
+	fields := []Field{
+		{Name: "thumbnail", Kind: URL},
+		{Name: "photo", Kind: URL},
+		{Name: "text", Kind: Text},
+		{Name: "short", Kind: Text, Max: 5},
+		{Name: "longer", Kind: Text, Max: 8},
+		{Name: "number", Kind: Phone},
+	}
+	for _, f := range fields {
+		source[f.Name] = "avatar_url"
+	}
+	for column, want := range map[string]string{
+		"https://cdn.example.com/a b.png": `{"thumbnail":"","photo":"","text":"https://cdn.example.com/a b.png","short":"https","longer":"https://","number":""}`,
+		"https://cdn.example.com/a.png":   `{"thumbnail":"https://cdn.example.com/a.png","photo":"https://cdn.example.com/a.png","text":"https://cdn.example.com/a.png","short":"https","longer":"https://","number":""}`,
+		"+6281200012345":                  `{"thumbnail":"","photo":"","text":"+6281200012345","short":"+6281","longer":"+6281200","number":"6281200012345"}`,
+	} {
+		m, err := NewMapping(MappingConfig{Fields: fields, Expressions: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := m.Payload(&Change{User: "1", Op: Upsert, Columns: ColumnsOf(map[string]any{"avatar_url": column})})
+		if err != nil || string(p.Body) != want {
+			t.Errorf("%s: got %s, %v\nwant %s", column, p.Body, err, want)
+		}
+	}
+	// What one may do without, the next may need.
+	required := []Field{{Name: "thumbnail", Kind: URL}, {Name: "photo", Kind: URL, Required: true}}
+	m, err := NewMapping(MappingConfig{Fields: required, Expressions: map[string]any{"thumbnail": "avatar_url", "photo": "avatar_url"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = m.Payload(&Change{User: "1", Op: Upsert, Columns: ColumnsOf(map[string]any{"avatar_url": "none"})})
+	if e, ok := errors.AsType[*InvalidError](err); !ok || e.Field != "photo" || e.Code != "invalid" {
+		t.Errorf("got %v, want photo to be invalid", err)
 	}
 }
