@@ -241,28 +241,6 @@ func (g *generation) start(now time.Time) {
 	}
 }
 
-// callAll makes one call after the other, until no more are begun. There is a goroutine for
-// each that may be in flight, and not for each call: all that net/http needs would make
-// the stack of each grow anew.
-func (g *generation) callAll() {
-	for c := range g.begun {
-		g.calls <- ended{c, g.call(c)}
-	}
-}
-
-// call makes one call.
-func (g *generation) call(c *usync.Call) error {
-	if c.Probe {
-		if err := g.Target.Reload(); err != nil {
-			g.Log.Warn("reading the credentials again failed; the old ones stay in use", "error", err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(usync.WithPermit(g.callCtx, g.lease.valid), g.Lane.Timeout)
-	defer cancel()
-	ctx = usync.WithRequests(ctx, &c.Requests)
-	return g.Target.Deliver(ctx, c.Payload)
-}
-
 // ended takes the outcome of a call.
 func (g *generation) ended(e ended) {
 	g.lane.Done(time.Now(), e.call, e.err)

@@ -125,10 +125,10 @@ func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, err
 // addresses. ctx goes first: a connection that we tore down ourselves fails with
 // whatever error was nearest.
 func networkCode(ctx context.Context, err error) string {
-	switch ctx.Err() {
-	case context.DeadlineExceeded:
+	switch {
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return "timeout"
-	case context.Canceled:
+	case ctx.Err() != nil:
 		return "canceled"
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
