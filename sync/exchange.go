@@ -72,8 +72,6 @@ func NewTransport() *http.Transport {
 		// Every call of a lane goes to one host. By default net/http keeps two idle
 		// connections for each, and would dial for nearly every call.
 		MaxIdleConnsPerHost: 512,
-		// A reply is a few hundred bytes: to ask for it in less costs more than it saves.
-		DisableCompression: true,
 	}
 }
 
@@ -107,7 +105,7 @@ func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, err
 	}
 	defer resp.Body.Close()
 	reply := &Reply{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
-	reply.Body, err = io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	reply.Body, err = readBody(resp)
 	switch {
 	case reply.Status == http.StatusTooManyRequests:
 		return reply, nil // the status says all; a broken body does not take it back
@@ -119,6 +117,16 @@ func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, err
 		return nil, &CallError{Verdict: Failed, Code: "too_large", Ambiguous: true}
 	}
 	return reply, nil
+}
+
+// readBody reads the body of a reply, but not much more than maxReply.
+func readBody(resp *http.Response) ([]byte, error) {
+	if n := resp.ContentLength; n > 0 && n <= maxReply {
+		body := make([]byte, n)
+		_, err := io.ReadFull(resp.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 }
 
 // networkCode names what went wrong without the error's text, which holds
@@ -215,6 +223,7 @@ func Endpoint(base, path string, allowHTTP bool) (*url.URL, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("must not have a query or a fragment")
 	}
+	u.Host = strings.TrimSuffix(u.Host, ":") // a port that is empty, which is no part of the header Host
 	return url.Parse(strings.TrimRight(u.String(), "/") + path)
 }
 

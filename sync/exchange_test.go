@@ -255,16 +255,19 @@ func stuck(release <-chan struct{}) *http.Transport {
 func TestTimeoutAndCancel(t *testing.T) {
 	giveUp := errors.New("a cause of our own")
 	for name, c := range map[string]struct {
-		rt     func(release <-chan struct{}) *http.Transport
-		cancel bool
-		want   CallError
+		rt    func(release <-chan struct{}) *http.Transport
+		cause error // with which the context is cancelled, before its deadline
+		want  CallError
 	}{
-		"timeout, sent":         {deaf, false, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
-		"timeout, half sent":    {clogged, false, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
-		"timeout, no dial":      {stuck, false, CallError{Verdict: Failed, Code: "timeout"}},
-		"own cancel, sent":      {deaf, true, CallError{Verdict: Failed, Code: "canceled", Ambiguous: true}},
-		"own cancel, not sent":  {stuck, true, CallError{Verdict: Failed, Code: "canceled", Unsent: true}},
-		"own cancel, half sent": {clogged, true, CallError{Verdict: Failed, Code: "canceled", Ambiguous: true}},
+		"deadline, sent":        {deaf, nil, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
+		"deadline, half sent":   {clogged, nil, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
+		"deadline, no dial":     {stuck, nil, CallError{Verdict: Failed, Code: "timeout"}},
+		"timeout, sent":         {deaf, context.DeadlineExceeded, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
+		"timeout, half sent":    {clogged, context.DeadlineExceeded, CallError{Verdict: Failed, Code: "timeout", Ambiguous: true}},
+		"timeout, no dial":      {stuck, context.DeadlineExceeded, CallError{Verdict: Failed, Code: "timeout"}},
+		"own cancel, sent":      {deaf, giveUp, CallError{Verdict: Failed, Code: "canceled", Ambiguous: true}},
+		"own cancel, not sent":  {stuck, giveUp, CallError{Verdict: Failed, Code: "canceled", Unsent: true}},
+		"own cancel, half sent": {clogged, giveUp, CallError{Verdict: Failed, Code: "canceled", Ambiguous: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -272,8 +275,8 @@ func TestTimeoutAndCancel(t *testing.T) {
 				defer stop()
 				ctx, cancel := context.WithCancelCause(ctx)
 				defer cancel(nil)
-				if c.cancel {
-					time.AfterFunc(time.Second, func() { cancel(giveUp) })
+				if c.cause != nil {
+					time.AfterFunc(time.Second, func() { cancel(c.cause) })
 				}
 				release := make(chan struct{})
 				defer close(release)
@@ -351,6 +354,8 @@ func TestEndpoint(t *testing.T) {
 		"https://api.example.com":      "https://api.example.com/v1/users/",
 		"https://api.example.com/":     "https://api.example.com/v1/users/",
 		"https://api.example.com/x/":   "https://api.example.com/x/v1/users/",
+		"https://api.example.com:":     "https://api.example.com/v1/users/",
+		"https://[2001:db8::1]:/x":     "https://[2001:db8::1]/x/v1/users/",
 		"http://localhost:8080":        "http://localhost:8080/v1/users/",
 		"http://127.0.0.1:8080":        "http://127.0.0.1:8080/v1/users/",
 		"http://[::1]:8080":            "http://[::1]:8080/v1/users/",

@@ -43,9 +43,9 @@ func normalizePhone(s, region, format string) (string, bool) {
 
 // asWritten returns the number that a plus and digits are, and nil for anything else. There
 // is nothing in them for Parse to look for, such as an extension, and it looks with
-// expressions that take twice as long as judging the number. Whether there is a trunk prefix
-// too many matters only where a number is not valid as it is written: that is for Parse, and
-// so are zeros at its beginning, which a PhoneNumber counts apart from its digits.
+// expressions that take twice as long as judging the number. What begins with a trunk prefix
+// or a zero is left to Parse: the one may be too many, and a PhoneNumber counts the other
+// apart from its digits.
 func asWritten(s string) *phonenumbers.PhoneNumber {
 	digits, ok := strings.CutPrefix(s, "+")
 	// No country code is the beginning of another one, begins with a zero or is longer.
@@ -54,11 +54,13 @@ func asWritten(s string) *phonenumbers.PhoneNumber {
 		if err != nil || digits[0] == '0' {
 			return nil
 		}
-		if phonenumbers.GetRegionCodeForCountryCode(int(code)) == phonenumbers.UNKNOWN_REGION {
+		region := phonenumbers.GetRegionCodeForCountryCode(int(code))
+		if region == phonenumbers.UNKNOWN_REGION {
 			continue
 		}
 		number, err := strconv.ParseUint(digits[n:], 10, 64)
-		if err != nil || digits[n] == '0' {
+		trunk := phonenumbers.GetNddPrefixForRegion(region, true)
+		if err != nil || digits[n] == '0' || trunk != "" && strings.HasPrefix(digits[n:], trunk) {
 			return nil
 		}
 		return &phonenumbers.PhoneNumber{CountryCode: new(int32(code)), NationalNumber: &number}

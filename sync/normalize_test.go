@@ -3,6 +3,7 @@ package sync
 import (
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -190,8 +191,13 @@ func TestNormalizePhone(t *testing.T) {
 	}
 }
 
-// A number that is valid as it is written is what the library finds in it, in every region
-// and of every kind, with and without a trunk prefix, and with any digit in the first places.
+func pow10(n int) int {
+	return int(math.Pow10(n))
+}
+
+// A number that is valid as it is written is what the library finds in it: every kind of
+// every region, with any digit in the first places, and with all beginnings that a number of
+// a country may have.
 func TestNumbersAsWritten(t *testing.T) {
 	taken := 0
 	check := func(s string) {
@@ -205,27 +211,44 @@ func TestNumbersAsWritten(t *testing.T) {
 			t.Errorf("%s is taken for %v, and is %v, %v", s, n, want, err)
 		}
 	}
-	for region := range phonenumbers.GetSupportedRegions() {
-		code := fmt.Sprint("+", phonenumbers.GetCountryCodeForRegion(region))
-		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {
-			example := phonenumbers.GetExampleNumberForType(region, kind)
-			if example == nil {
-				continue
-			}
-			number := phonenumbers.GetNationalSignificantNumber(example)
-			check(code + phonenumbers.GetNddPrefixForRegion(region, true) + number)
-			check(code + "0" + number)
-			for i := range min(3, len(number)) { // where prefixes are
-				for digit := range 10 {
-					check(fmt.Sprint(code, number[:i], digit, number[i+1:]))
-				}
+	around := func(code int, example *phonenumbers.PhoneNumber) {
+		if example == nil {
+			return
+		}
+		number := phonenumbers.GetNationalSignificantNumber(example)
+		for i := range min(3, len(number)) {
+			for digit := range 10 {
+				check(fmt.Sprintf("+%d%s%d%s", code, number[:i], digit, number[i+1:]))
 			}
 		}
+	}
+	for region := range phonenumbers.GetSupportedRegions() {
+		code := phonenumbers.GetCountryCodeForRegion(region)
+		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {
+			around(code, phonenumbers.GetExampleNumberForType(region, kind))
+		}
+		if phonenumbers.GetRegionCodeForCountryCode(code) != region {
+			continue // another region's number has all beginnings
+		}
+		// Where what is dialled before a number could be the beginning of one, all of three.
+		places := 2
+		if trunk := phonenumbers.GetNddPrefixForRegion(region, true); trunk != "" && trunk != "0" {
+			places = 3
+		}
+		number := phonenumbers.GetNationalSignificantNumber(phonenumbers.GetExampleNumber(region))
+		for first := pow10(places - 1); first < pow10(places); first++ {
+			for more := range 2 {
+				check(fmt.Sprintf("+%d%d%s", code, first, (number + "1")[places:len(number)+more]))
+			}
+		}
+	}
+	for code := range phonenumbers.GetSupportedGlobalNetworkCallingCodes() {
+		around(code, phonenumbers.GetExampleNumberForNonGeoEntity(code))
 	}
 	if taken < 10_000 {
 		t.Errorf("only %d numbers were taken as they are written", taken)
 	}
-	for _, s := range []string{"", "+", "62812000123", "+0062812000123", "+62-812000123", "+62 812000123", "+-62812000123", "+6a812000123", "+999812000123", "+62812000123;ext=1"} {
+	for _, s := range []string{"", "+", "62812000123", "+0062812000123", "+62-812000123", "+62 812000123", "+-62812000123", "+6a812000123", "+999812000123", "+62812000123;ext=1", "+6208991234567", "+3758101234567", "+78005551234"} {
 		if n := asWritten(s); n != nil {
 			t.Errorf("%q is taken for %v", s, n)
 		}

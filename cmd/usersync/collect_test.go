@@ -57,19 +57,25 @@ func TestCollectPaces(t *testing.T) {
 	until(func(percent uint64) bool { return percent > collectAt })
 }
 
-// TestToFloor: a heap grows to the floor, whatever is in use, and no farther.
+// TestToFloor: a heap grows to the floor, whatever is in use, but never too far at once.
 func TestToFloor(t *testing.T) {
-	for live, want := range map[uint64]int{
-		0:               700, // Go takes so many percent of 4 MiB at the least
-		4 << 20:         700,
-		8 << 20:         300,
-		16 << 20:        100,
-		collectFloor:    0,
-		64 << 20:        -50,
-		10 * 1024 << 20: -99,
+	const mib = 1 << 20
+	for _, test := range []struct {
+		live, others uint64
+		want         int
+	}{
+		{0, 0, collectAtMost},
+		{1 * mib, 0, collectAtMost},
+		{8 * mib, 0, 300},
+		{8 * mib, 2 * mib, 240}, // of 10: 24
+		{16 * mib, 0, 100},
+		{16 * mib, 16 * mib, 50},
+		{collectFloor, 0, 0},
+		{64 * mib, 0, -50},
+		{10 * 1024 * mib, 0, -99},
 	} {
-		if got := toFloor(live); got != want {
-			t.Errorf("%d bytes in use: %d %%, want %d", live, got, want)
+		if got := toFloor(test.live, test.live+test.others); got != test.want {
+			t.Errorf("%d bytes in use, and %d of others: %d %%, want %d", test.live, test.others, got, test.want)
 		}
 	}
 }

@@ -101,10 +101,11 @@ func (c *Client) Reload() error {
 		return err
 	}
 	c.header.Store(&http.Header{
-		"Content-Type":  {"application/json"},
-		"Accept":        {"application/json"},
-		"Authorization": {"Bearer " + token},
-		"Client-Id":     {id}, // names of headers have no case
+		"Content-Type":    {"application/json"},
+		"Accept":          {"application/json"},
+		"Accept-Encoding": {"identity"}, // a reply is a few hundred bytes
+		"Authorization":   {"Bearer " + token},
+		"Client-Id":       {id}, // names of headers have no case
 	})
 	return nil
 }

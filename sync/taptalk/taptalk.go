@@ -101,9 +101,10 @@ func (c *Client) Reload() error {
 		return err
 	}
 	c.header.Store(&http.Header{
-		"Content-Type": {"application/json"},
-		"Accept":       {"application/json"},
-		"Server-Key":   {base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))},
+		"Content-Type":    {"application/json"},
+		"Accept":          {"application/json"},
+		"Accept-Encoding": {"identity"}, // a reply is a few hundred bytes
+		"Server-Key":      {base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))},
 	})
 	return nil
 }
