@@ -16,7 +16,8 @@ type Destination interface {
 	// Deliver makes one attempt to give the destination p and returns nil or a
 	// *CallError. It may need more than one request for that, but never sends
 	// the same request twice. ctx is cancelled when the attempt takes too long,
-	// with context.DeadlineExceeded as its cause.
+	// with context.DeadlineExceeded as its cause, and it is of no use after Deliver
+	// has returned.
 	Deliver(ctx context.Context, p Payload) error
 	// Reload reads the credentials from their files again. An error leaves the
 	// old ones in place.

@@ -123,8 +123,8 @@ func Exchange(ctx context.Context, rt http.RoundTripper, r Request) (*Reply, err
 func readBody(resp *http.Response) ([]byte, error) {
 	if n := resp.ContentLength; n > 0 && n <= maxReply {
 		body := make([]byte, n)
-		_, err := io.ReadFull(resp.Body, body)
-		return body, err
+		came, err := io.ReadFull(resp.Body, body)
+		return body[:came], err
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 }

@@ -14,10 +14,10 @@ type objectWriter struct{ buf []byte }
 // writers are kept for their room.
 var writers = sync.Pool{New: func() any { return new(objectWriter) }}
 
-// maxRoom is how much of it is kept, in bytes: nobody's payload should stay for ever.
+// maxRoom is how much of it is kept, in bytes: what one huge payload took is let go.
 const maxRoom = 64 << 10
 
-// newObjectWriter returns a writer, until it is closed.
+// newObjectWriter returns a writer, which is not to be used after it is closed.
 func newObjectWriter() *objectWriter {
 	w := writers.Get().(*objectWriter)
 	w.buf = append(w.buf[:0], '{')

@@ -118,7 +118,7 @@ func normalizeURL(s string) (string, bool) {
 	return u.String(), true
 }
 
-// unsigned reports whether query is one, and has no signature.
+// unsigned reports whether query is well formed and has no signature.
 func unsigned(query string) bool {
 	values, err := url.ParseQuery(query)
 	if err != nil {

@@ -43,9 +43,9 @@ func normalizePhone(s, region, format string) (string, bool) {
 
 // asWritten returns the number that a plus and digits are, and nil for anything else. There
 // is nothing in them for Parse to look for, such as an extension, and it looks with
-// expressions that take twice as long as judging the number. What begins with a trunk prefix
-// or a zero is left to Parse: the one may be too many, and a PhoneNumber counts the other
-// apart from its digits.
+// expressions that take twice as long as judging the number. Left to Parse are a trunk
+// prefix, which it may take away, and zeros at the beginning, which a PhoneNumber counts in
+// a field of their own.
 func asWritten(s string) *phonenumbers.PhoneNumber {
 	digits, ok := strings.CutPrefix(s, "+")
 	// No country code is the beginning of another one, begins with a zero or is longer.

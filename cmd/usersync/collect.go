@@ -8,17 +8,16 @@ import (
 	"sync"
 )
 
-// How much garbage there may be. What waits is most of a worker's memory in an outage, so
-// the heap grows by 60 % over what is in use before garbage is collected: Go's 100 is for a
-// program that is short of time and not of memory. Where a limit is set, 100 is enough, for
-// it counts first.
+// How far the heap may grow over what is in use before garbage is collected: by 60 %, since
+// what waits is most of a worker's memory in an outage, and Go's 100 is for a program that
+// is short of time and not of memory. With GOMEMLIMIT it is 100, because the limit bounds
+// the heap.
 //
-// But what is in use when nothing is wrong is so little that it has soon doubled, and a
-// collection takes its time however little it finds. So up to the floor there is none: a
-// call takes a tenth less of the processor's time on flat, and a fifth less on hot (make
-// bench). At most the heap grows to four times what was in use, for what a collection has
-// found is known here only when some of it has been swept: until then what holds for little
-// holds for more.
+// Where little is in use a collection takes its time and frees little, and the next one is
+// soon due. So the heap may grow to the floor in any case: a call takes a tenth less of the
+// processor's time on flat, and a fifth less on hot (make bench). But it never grows to more
+// than four times what the last collection found in use: what is set holds until the one
+// after it has swept, even if much more is in use by then.
 const (
 	collectAt      = 60  // percent
 	collectAtLimit = 100 // percent, with a limit
@@ -60,7 +59,8 @@ func (p *pacer) set() {
 	metrics.Read(found)
 	live := found[0].Value.Uint64()
 	debug.SetGCPercent(max(p.above, toFloor(live, live+found[1].Value.Uint64()+found[2].Value.Uint64())))
-	// The next collection finds that nobody refers to this any more.
+	// The next collection finds that nobody refers to this any more. Something smaller could
+	// share its place with what is in use, and would not be found.
 	runtime.AddCleanup(new([64]byte), (*pacer).set, p)
 }
 
@@ -70,8 +70,8 @@ func (p *pacer) stop() {
 	p.stopped = true
 }
 
-// toFloor returns by how many percent of what was found a heap may grow to come to the
-// floor; a negative number if it is above.
+// toFloor returns by how many percent of what was found the heap may grow to come to the
+// floor: a negative number if it is above, and never more than collectAtMost.
 func toFloor(live, found uint64) int {
 	if live == 0 { // there was no collection yet
 		return collectAtMost

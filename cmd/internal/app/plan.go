@@ -32,7 +32,7 @@ const (
 	stateBytes     = 225       // resident, for each user and destination
 	stateLoad      = 20e-6     // seconds, for each user
 	fetchedBytes   = 16 << 20  // of each destination, besides the window
-	heapFactor     = 2         // Go collects garbage when the heap has doubled
+	heapFactor     = 2         // garbage is collected when the heap has doubled, or before
 	fewPartitions  = 6         // of a topic, however few processes there are
 	atMost         = 1_000_000 // of anything that is counted one by one
 )
