@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,21 @@ type Request struct {
 	URL    *url.URL
 	Header http.Header
 	Body   []byte
+}
+
+// Header returns what each request to a destination says: that it is JSON, as the reply is
+// to be, and name and value of its credentials. Replies are a few hundred bytes, so they are
+// asked for as they are: without a word of it they may come compressed.
+func Header(credentials ...string) http.Header {
+	h := http.Header{
+		"Content-Type":    {"application/json"},
+		"Accept":          {"application/json"},
+		"Accept-Encoding": {"identity"},
+	}
+	for pair := range slices.Chunk(credentials, 2) {
+		h.Set(pair[0], pair[1])
+	}
+	return h
 }
 
 // Reply is what came back, whatever it says.

@@ -291,32 +291,31 @@ func (f *mappedField) writeID(w *objectWriter, id string) error {
 
 // fieldValue is what a field's expression gives for a row.
 type fieldValue struct {
-	text    string      // "" is NULL, or blank
-	usable  bool        // by the destination
-	unknown Unavailable // why it is not known
-	known   bool
-	err     error // of the expression
+	text    string // "" is NULL, or blank
+	usable  bool   // by the destination
+	unknown string // why it is not known; "" if it is
+	err     error  // of the expression
 }
 
 func (m *Mapping) value(f *mappedField, row Columns) fieldValue {
 	v, err := f.expression.Eval(row)
 	if err != nil {
-		return fieldValue{known: true, err: err}
+		return fieldValue{err: err}
 	}
 	if u, ok := v.(Unavailable); ok {
-		return fieldValue{unknown: u}
+		return fieldValue{unknown: u.reason()}
 	}
 	s, ok := m.normalize(f.Field, v)
-	return fieldValue{text: s, usable: ok, known: true}
+	return fieldValue{text: s, usable: ok}
 }
 
 // write adds the field to w, or says why it has no value.
 func (m *Mapping) write(w *objectWriter, f *mappedField, v fieldValue) (reason string, err error) {
 	switch {
-	case !v.known && (f.Required || m.onUnavailable == UnavailableFail):
-		return "", &InvalidError{Field: f.Name, Code: v.unknown.reason()}
-	case !v.known:
-		return v.unknown.reason(), nil
+	case v.unknown != "" && (f.Required || m.onUnavailable == UnavailableFail):
+		return "", &InvalidError{Field: f.Name, Code: v.unknown}
+	case v.unknown != "":
+		return v.unknown, nil
 	case v.usable && v.text != "":
 		w.text(f.Name, v.text)
 		return "", nil

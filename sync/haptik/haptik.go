@@ -100,13 +100,7 @@ func (c *Client) Reload() error {
 	if err := errors.Join(idErr, tokenErr); err != nil {
 		return err
 	}
-	c.header.Store(&http.Header{
-		"Content-Type":    {"application/json"},
-		"Accept":          {"application/json"},
-		"Accept-Encoding": {"identity"}, // a reply is a few hundred bytes
-		"Authorization":   {"Bearer " + token},
-		"Client-Id":       {id}, // names of headers have no case
-	})
+	c.header.Store(new(usync.Header("Authorization", "Bearer "+token, "Client-Id", id))) // names of headers have no case
 	return nil
 }
 

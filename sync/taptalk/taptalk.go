@@ -100,12 +100,7 @@ func (c *Client) Reload() error {
 	if err := errors.Join(idErr, secretErr); err != nil {
 		return err
 	}
-	c.header.Store(&http.Header{
-		"Content-Type":    {"application/json"},
-		"Accept":          {"application/json"},
-		"Accept-Encoding": {"identity"}, // a reply is a few hundred bytes
-		"Server-Key":      {base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))},
-	})
+	c.header.Store(new(usync.Header("Server-Key", base64.StdEncoding.EncodeToString([]byte(id+":"+secret)))))
 	return nil
 }
 
